@@ -1,0 +1,38 @@
+"""The one error body every dialect can read, and the codes in it (docs/wire.md, 2)."""
+
+from typing import Any
+
+ERROR_ORIGIN_HEADER = "x-modelport-error-origin"
+REQUEST_ID_HEADER = "x-modelport-request-id"
+REVISION_HEADER = "x-modelport-revision"
+MIN_REVISION_HEADER = "x-modelport-min-revision"
+SERVICE_TOKEN_HEADER = "x-modelport-service-token"  # noqa: S105 (a header's name)
+SHOULD_RETRY_HEADER = "x-should-retry"
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    424: "failed_dependency_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def error_type(status: int) -> str:
+    """Return the `type` that OpenAI's and Anthropic's clients know for a status."""
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+
+
+def error_body(status: int, code: str, message: str, detail: Any = None) -> dict[str, Any]:
+    """Build the error body. `detail` is the message unless given (a list for validation errors)."""
+    return {
+        "type": "error",
+        "error": {"type": error_type(status), "message": message, "code": code, "param": None},
+        "detail": message if detail is None else detail,
+    }
