@@ -1,0 +1,47 @@
+"""Fixtures that every kind of test shares: the real servers."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelport_testing.postgres import PostgresServer, start_postgres
+from modelport_testing.servers import NatsServer, ValkeyServer, start_nats, start_valkey
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS server with JetStream, its own for this test."""
+    with start_nats(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A Valkey of this test's own."""
+    with start_valkey(tmp_path / "valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL."""
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL (postgresql+asyncpg) of an empty PostgreSQL database of this test's own."""
+    name = postgres.create_database(f"test_{os.getpid()}")
+    yield postgres.url(name).replace("postgresql://", "postgresql+asyncpg://")
+    postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of this test's own: the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'database.db'}"
+    return str(request.getfixturevalue("postgres_url"))
