@@ -25,9 +25,7 @@ def _check_value(value: SecretStr) -> SecretStr:
 
 def _check_not_mask(value: SecretStr) -> SecretStr:
     if not set(value.get_secret_value()) - set("*•●"):
-        raise ValueError(
-            "a value of mask characters only is refused: it would overwrite the secret with its mask"
-        )
+        raise ValueError("a value of mask characters only is refused: it would overwrite the secret with its mask")
     return value
 
 

@@ -1,0 +1,1 @@
+"""Service plumbing without domain words: settings, logging, lifecycle, errors, health, database, outbox."""

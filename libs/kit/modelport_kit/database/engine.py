@@ -1,0 +1,112 @@
+"""One database of one service: SQLite in a data folder, or PostgreSQL."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from modelport_contracts.records import Source
+from modelport_kit.database.write import OutboxRow, WriteTransaction
+from modelport_kit.errors import AwayError
+from modelport_kit.settings import SettingsError
+
+_WRITE = "modelport_write"
+
+
+def async_url(url: str) -> str:
+    """Return `url` with the asyncio driver filled in. Raises SettingsError for a database we do not support."""
+    try:
+        parsed = make_url(url)
+    except Exception:
+        raise SettingsError("MODELPORT_DATABASE_URL is not a database URL") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise SettingsError("MODELPORT_DATABASE_URL: SQLite needs a file: sqlite:////absolute/path.db")
+        parsed = parsed.set(drivername="sqlite+aiosqlite")
+    elif backend == "postgresql":
+        parsed = parsed.set(drivername="postgresql+asyncpg")
+    else:
+        raise SettingsError(f"MODELPORT_DATABASE_URL: {backend} is not supported; use sqlite or postgresql")
+    return parsed.render_as_string(hide_password=False)
+
+
+class Database:
+    """Transactions on one database.
+
+    On SQLite writers begin with BEGIN IMMEDIATE and queue in this process (one process per file): SQLite's own
+    lock makes them poll. The journal is WAL with synchronous=FULL: what was answered survives a power cut.
+    """
+
+    def __init__(self, url: str, source: Source) -> None:
+        self.source = source
+        self.url = async_url(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5}
+        self.engine: AsyncEngine = create_async_engine(self.url, pool_pre_ping=not self.is_sqlite, **options)
+        self.on_commit: Callable[[list[OutboxRow]], None] = lambda rows: None
+        """Called with the outbox rows of each committed transaction."""
+        self._writer = asyncio.Lock()
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Open a read transaction. Raises AwayError when the database cannot be reached."""
+        with _unreachable_is_away():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteTransaction]:
+        """Open a write transaction; it commits when the block ends without an error.
+
+        Raises AwayError when the database cannot be reached.
+        """
+        lock: contextlib.AbstractAsyncContextManager[Any] = self._writer if self.is_sqlite else contextlib.nullcontext()
+        with _unreachable_is_away():
+            async with lock, self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITE: True})
+                async with connection.begin():
+                    transaction = WriteTransaction(connection, self.source)
+                    yield transaction
+                    await transaction.flush_outbox()
+        if transaction.outbox:
+            self.on_commit(transaction.outbox)
+
+
+@contextlib.contextmanager
+def _unreachable_is_away() -> Any:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise AwayError("the database cannot be reached or refuses to write", "database_away") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise AwayError("the connection to the database was lost", "database_away") from error
+        raise
+    except (ConnectionError, TimeoutError) as error:
+        raise AwayError("the database cannot be reached", "database_away") from error
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver would otherwise begin transactions by itself, and deferred
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,190 @@
+"""Publishing what was committed: at once by the process that committed, by a sweep where that failed.
+
+No leader and no cursor: whatever rows are there and unpublished are claimed and published. While the bus is
+away nothing is lost; a row that a newer one of its key supersedes is not published at all.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from sqlalchemy import and_, delete, func, select, update
+
+from modelport_contracts.records import Change, Envelope, IndexEntry
+from modelport_kit.database.engine import Database
+from modelport_kit.database.tables import OUTBOX, REVISION
+from modelport_kit.database.write import OutboxRow
+
+logger = logging.getLogger(__name__)
+
+Publish = Callable[[Change], Awaitable[None]]
+
+SWEEP_EVERY_S = 0.25
+CLAIM_S = 5.0
+OWN_CHANCE_S = 1.0
+"""A fresh row is left to the process that committed it for this long."""
+KEPT_S = 24 * 3600.0
+"""Published rows stay this long, for the changes interface."""
+REFUSALS_BEFORE_SET_ASIDE = 3
+_BATCH = 256
+_AWAY = (ConnectionError, TimeoutError, OSError)
+
+
+class OutboxPublisher:
+    """Publishes a database's outbox. `publish` raises an OSError (ConnectionError, TimeoutError) where the bus is
+    away and anything else where it refuses the message.
+    """
+
+    def __init__(self, database: Database, publish: Publish, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._publish = publish
+        self._clock = clock
+        self._fresh: list[OutboxRow] = []
+        self._wake = asyncio.Event()
+        self.set_aside = 0
+        """Rows set aside by this process, for metrics."""
+        database.on_commit = self.committed
+
+    def committed(self, rows: list[OutboxRow]) -> None:
+        """Take the rows of a transaction that has just committed."""
+        self._fresh.extend(rows)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish for ever. The sweep runs also where nothing was committed here."""
+        sweeping = asyncio.create_task(self._sweep_for_ever())
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                rows, self._fresh = self._fresh, []
+                await self._publish_rows(rows)
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+    async def _sweep_for_ever(self) -> None:
+        next_prune = 0.0
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            try:
+                while rows := await self.claim():
+                    if not await self._publish_rows(rows):
+                        break
+                if self._clock() >= next_prune:
+                    await self.prune()
+                    next_prune = self._clock() + 600
+            except Exception as error:
+                logger.warning("outbox sweep failed, trying again: %s", type(error).__name__)
+                await asyncio.sleep(1)
+
+    async def claim(self) -> list[OutboxRow]:
+        """Claim unpublished rows for a while, oldest first, so that no other process publishes them meanwhile."""
+        now = self._clock()
+        waiting = and_(
+            OUTBOX.c.published_at.is_(None),
+            OUTBOX.c.set_aside.is_(False),
+            OUTBOX.c.claimed_until < now,
+            OUTBOX.c.created_at < now - OWN_CHANCE_S,
+        )
+        async with self._database.read() as connection:
+            if (await connection.execute(select(OUTBOX.c.id).where(waiting).limit(1))).first() is None:
+                return []
+        picked = select(OUTBOX.c.id).where(waiting).order_by(OUTBOX.c.id).limit(_BATCH)
+        picked = picked.with_for_update(skip_locked=True)
+        async with self._database.write() as write:
+            incarnation = (await write.execute(select(REVISION.c.incarnation))).scalar_one()
+            result = await write.execute(
+                update(OUTBOX).where(OUTBOX.c.id.in_(picked)).values(claimed_until=now + CLAIM_S).returning(OUTBOX)
+            )
+            rows = result.all()
+        claimed = [
+            OutboxRow(
+                row.id,
+                Change(
+                    envelope=Envelope(
+                        key=row.key,
+                        source=self._database.source,
+                        incarnation=incarnation,
+                        revision=row.revision,
+                        operation=row.operation,
+                        index=tuple(IndexEntry(**entry) for entry in json.loads(row.index_entries)),
+                    ),
+                    payload=row.payload,
+                ),
+            )
+            for row in rows
+        ]
+        return sorted(claimed, key=lambda row: row.id)
+
+    async def _publish_rows(self, rows: list[OutboxRow]) -> bool:
+        """Publish rows; say whether the bus took what it was given."""
+        newest = newest_per_key(rows)
+        superseded = await self._superseded_elsewhere(newest.values()) if len(rows) > 1 else set()
+        to_publish = [row for row in newest.values() if row.id not in superseded]
+        outcomes = await asyncio.gather(*(self._publish(row.change) for row in to_publish), return_exceptions=True)
+        done = {row.id for row in rows} - {row.id for row in to_publish}
+        refused = []
+        for row, outcome in zip(to_publish, outcomes, strict=True):
+            if outcome is None:
+                done.add(row.id)
+            elif isinstance(outcome, asyncio.CancelledError):
+                raise outcome
+            elif not isinstance(outcome, _AWAY):
+                refused.append(row)
+                logger.error("the bus refused %s: %s", row.change.envelope.key, outcome)
+        if done:
+            async with self._database.write() as write:
+                await write.execute(
+                    update(OUTBOX).where(OUTBOX.c.id.in_(sorted(done))).values(published_at=self._clock())
+                )
+        if refused:
+            await self._count_refusals([row.id for row in refused])
+        return len(done) + len(refused) == len(rows)
+
+    async def _superseded_elsewhere(self, rows: Iterable[OutboxRow]) -> set[int]:
+        by_key = {row.change.envelope.key: row for row in rows}
+        statement = (
+            select(OUTBOX.c.key, func.max(OUTBOX.c.revision)).where(OUTBOX.c.key.in_(by_key)).group_by(OUTBOX.c.key)
+        )
+        async with self._database.read() as connection:
+            newest = (await connection.execute(statement)).all()
+        return {by_key[key].id for key, top in newest if top > by_key[key].change.envelope.revision}
+
+    async def _count_refusals(self, ids: list[int]) -> None:
+        async with self._database.write() as write:
+            await write.execute(update(OUTBOX).where(OUTBOX.c.id.in_(ids)).values(refusals=OUTBOX.c.refusals + 1))
+            result = await write.execute(
+                update(OUTBOX)
+                .where(OUTBOX.c.id.in_(ids), OUTBOX.c.refusals >= REFUSALS_BEFORE_SET_ASIDE)
+                .values(set_aside=True)
+                .returning(OUTBOX.c.key)
+            )
+            keys = list(result.scalars())
+        self.set_aside += len(keys)
+        for key in keys:
+            logger.error("set aside after %d refusals: %s", REFUSALS_BEFORE_SET_ASIDE, key)
+
+    async def prune(self) -> int:
+        """Remove published rows past their time; returns how many."""
+        old = and_(OUTBOX.c.published_at.is_not(None), OUTBOX.c.published_at < self._clock() - KEPT_S)
+        async with self._database.write() as write:
+            top = (await write.execute(select(func.max(OUTBOX.c.revision)).where(old))).scalar()
+            if top is None:
+                return 0
+            result = await write.execute(delete(OUTBOX).where(old))
+            await write.execute(update(REVISION).where(REVISION.c.pruned_through < top).values(pruned_through=top))
+            return result.rowcount
+
+
+def newest_per_key(rows: list[OutboxRow]) -> dict[str, OutboxRow]:
+    """Keep the row of the highest revision of each key; the order of first appearance stays."""
+    newest: dict[str, OutboxRow] = {}
+    for row in rows:
+        envelope = row.change.envelope
+        known = newest.get(envelope.key)
+        if known is None or envelope.revision >= known.change.envelope.revision:
+            newest[envelope.key] = row
+    return newest

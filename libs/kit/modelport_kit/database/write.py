@@ -1,0 +1,146 @@
+"""A write transaction: entity rows first, then the revision, then what carries it, the outbox last.
+
+Within a database commit order is revision order, without reuse (docs/propagation.md, rule 1). The counter's row
+is locked from take_revision() to the commit, so only short statements may follow it.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Executable, Table, insert, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modelport_contracts.records import MAX_RECORD_BYTES, Change, Envelope, IndexEntry, Operation, Source
+from modelport_kit.database.tables import OUTBOX, REVISION
+from modelport_kit.errors import ApiError
+
+CHUNK = 5000
+"""Ids in one statement: databases limit the parameters of one."""
+
+
+class RecordTooLargeError(ApiError):
+    """A record of the routing table would be beyond its limit."""
+
+    def __init__(self, key: str, size: int) -> None:
+        super().__init__(
+            413,
+            "record_too_large",
+            f"{key} would need {size} bytes in the routing table, where {MAX_RECORD_BYTES} are allowed; "
+            "shorten its headers, bodies or target list",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A change that is committed with its row and then published."""
+
+    id: int
+    change: Change
+
+
+class WriteTransaction:
+    """What a store does in one transaction."""
+
+    def __init__(self, connection: AsyncConnection, source: Source) -> None:
+        self.connection = connection
+        self.outbox: list[OutboxRow] = []
+        self._source: Source = source
+        self._revision: int | None = None
+        self._incarnation = ""
+        self._changes: dict[str, tuple[Operation, bytes, tuple[IndexEntry, ...]]] = {}
+        self._stamps: dict[Table, list[str]] = {}
+
+    async def execute(
+        self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run a statement."""
+        result = await self.connection.execute(statement, parameters)
+        assert isinstance(result, CursorResult)
+        return result
+
+    async def take_revision(self) -> int:
+        """Take the transaction's revision, once, after its entity rows were written.
+
+        Only what needs the number itself calls this (a secret's seal does); else the commit does.
+        """
+        assert self._revision is None, "a transaction has one revision"
+        statement = (
+            update(REVISION)
+            .where(REVISION.c.id == 1)
+            .values(n=REVISION.c.n + 1)
+            .returning(REVISION.c.n, REVISION.c.incarnation)
+        )
+        row = (await self.execute(statement)).one()
+        self._revision, self._incarnation = row.n, row.incarnation
+        return self._revision
+
+    @property
+    def revision(self) -> int:
+        """The transaction's revision; 0 where nothing was changed."""
+        return self._revision or 0
+
+    def put(
+        self,
+        key: str,
+        payload: bytes,
+        index: tuple[IndexEntry, ...] = (),
+        *,
+        row: tuple[Table, str] | None = None,
+    ) -> None:
+        """Publish a record's new state with the commit. `row`, a table and an id, gets the revision stamped.
+
+        Raises RecordTooLargeError.
+        """
+        if len(payload) > MAX_RECORD_BYTES:
+            raise RecordTooLargeError(key, len(payload))
+        self._changes[key] = ("put", payload, index)
+        if row is not None:
+            self._stamps.setdefault(row[0], []).append(row[1])
+
+    def delete(self, key: str) -> None:
+        """Publish a record's removal with the commit."""
+        self._changes[key] = ("delete", b"", ())
+
+    async def _stamp_rows(self) -> None:
+        for table, ids in self._stamps.items():
+            for start in range(0, len(ids), CHUNK):
+                chunk = ids[start : start + CHUNK]
+                await self.execute(update(table).where(table.c.id.in_(chunk)).values(revision=self._revision))
+
+    async def flush_outbox(self) -> None:
+        """Take the revision, stamp the rows that carry it, write the outbox: the last before the commit."""
+        if not self._changes:
+            return
+        if self._revision is None:
+            await self.take_revision()
+        await self._stamp_rows()
+        assert self._revision is not None
+        now = time.time()
+        rows = [
+            {
+                "key": key,
+                "revision": self._revision,
+                "operation": operation,
+                "index_entries": json.dumps([entry.model_dump() for entry in index]),
+                "payload": payload,
+                "created_at": now,
+            }
+            for key, (operation, payload, index) in self._changes.items()
+        ]
+        result = await self.connection.execute(
+            insert(OUTBOX).returning(OUTBOX.c.id, sort_by_parameter_order=True), rows
+        )
+        for row_id, (key, (operation, payload, index)) in zip(result.scalars(), self._changes.items(), strict=True):
+            envelope = Envelope(
+                key=key,
+                source=self._source,
+                incarnation=self._incarnation,
+                revision=self._revision,
+                operation=operation,
+                index=index,
+            )
+            self.outbox.append(OutboxRow(row_id, Change(envelope=envelope, payload=payload)))

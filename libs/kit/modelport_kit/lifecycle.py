@@ -1,0 +1,127 @@
+"""Running a service: its background loops, its sockets, its end."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+import uvicorn
+
+from modelport_kit.settings import ServiceSettings, SettingsError
+
+logger = structlog.get_logger(__name__)
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+
+def restart_delay_s(failures: int, jitter: float) -> float:
+    """Return how long a loop waits before it starts again: 50 ms doubling to 5 s, jittered by half."""
+    return float(min(5.0, 0.05 * 2 ** min(failures, 10)) * (0.5 + jitter / 2))
+
+
+class BackgroundLoops:
+    """Loops that must always run: one that fails is logged and started again."""
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failures: dict[str, int] = {}
+        """How often each loop has failed since the start."""
+
+    def add(self, name: str, loop: Loop) -> None:
+        """Register a loop; it begins with start()."""
+        self._loops[name] = loop
+        self.failures[name] = 0
+
+    def start(self) -> None:
+        """Start every registered loop."""
+        self._tasks = [
+            asyncio.create_task(self._supervise(name, loop), name=name) for name, loop in self._loops.items()
+        ]
+
+    async def stop(self) -> None:
+        """Cancel the loops and wait for their end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _supervise(self, name: str, loop: Loop) -> None:
+        clock = asyncio.get_running_loop().time
+        in_a_row = 0
+        while True:
+            started = clock()
+            try:
+                await loop()
+            except Exception:
+                self.failures[name] += 1
+                logger.exception("background loop failed, starting it again", loop=name)
+            else:
+                logger.warning("background loop ended, starting it again", loop=name)
+            in_a_row = 0 if clock() - started > 60 else in_a_row + 1
+            await asyncio.sleep(restart_delay_s(in_a_row, random.random()))  # noqa: S311 (jitter)
+
+
+async def serve(
+    config: uvicorn.Config,
+    sockets: list[socket.socket],
+    *,
+    before_exit: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    `before_exit` runs between the signal and the closing of the listening sockets: uvicorn runs its lifespan
+    shutdown only after connections have closed, too late to tell anyone that this process is leaving.
+    """
+    server = _Server(config, before_exit)
+    await server.serve(sockets=sockets)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._before_exit is not None and not self.force_exit:
+            with contextlib.suppress(Exception):
+                await self._before_exit()
+        await super().shutdown(sockets)
+
+
+def run_service(start: Callable[[], Coroutine[Any, Any, None]], *, name: str, event_loop: str = "uvloop") -> None:
+    """Run a service's coroutine to its end; a wrong setting is one line on stderr and exit code 1."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if event_loop == "uvloop":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(start())
+    except SettingsError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def uvicorn_config(app: Any, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+    """Configure uvicorn as all services run it: own access log, keep-alive beyond what client pools use."""
+    return uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        ws="none",
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.shutdown_grace_s) or 1,
+        lifespan="on",
+        proxy_headers=False,
+        **options,
+    )

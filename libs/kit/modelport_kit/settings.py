@@ -1,0 +1,77 @@
+"""The settings every service has. This module and its subclasses are the only readers of the environment."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; the message is for the operator, one line a problem."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""A list that the environment spells with commas."""
+
+
+class ServiceSettings(BaseSettings):
+    """What a service needs to start, from `MODELPORT_*` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELPORT_", extra="ignore", hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    listen_fds: Annotated[list[int], NoDecode, BeforeValidator(_split)] = []
+    """Inherited listening sockets; they come before host and port."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    service_token_file: Path | None = None
+    """This service's own token, shown to the others."""
+    service_trust_file: Path | None = None
+    """The callers this service accepts."""
+    shutdown_grace_s: float = Field(default=20, gt=0)
+    """Seconds that requests in flight get after SIGTERM."""
+
+    def sockets(self) -> list[socket.socket]:
+        """Return the listening sockets: the inherited ones, or a fresh one on host and port."""
+        if self.listen_fds:
+            return [socket.socket(fileno=fd) for fd in self.listen_fds]
+        try:
+            return [socket.create_server((self.host, self.port), backlog=2048)]
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {self.host}:{self.port}: {error.strerror}; set MODELPORT_HOST or MODELPORT_PORT"
+            ) from None
+
+
+def load(settings: type[ServiceSettings], **overrides: Any) -> Any:
+    """Read settings from the environment. Raises SettingsError naming each variable that is wrong."""
+    try:
+        return settings(**overrides)
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        problems = (
+            f"{prefix}{'_'.join(str(part) for part in item['loc'][:1])}".upper() + f": {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError("; ".join(problems)) from None
+
+
+def read_secret_file(path: Path | None, variable: str) -> str:
+    """Read a one-line secret from a file. Raises SettingsError naming `variable`, never the content."""
+    if path is None:
+        raise SettingsError(f"{variable} is not set")
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SettingsError(f"{variable}: cannot read {path}: {reason}") from None
+    if not text:
+        raise SettingsError(f"{variable}: {path} is empty")
+    return text

@@ -1,0 +1,1 @@
+"""The secrets service: values sealed at rest, revealed to the gateway alone."""

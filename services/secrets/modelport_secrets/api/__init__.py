@@ -1,0 +1,1 @@
+"""The HTTP interface of the secrets service (docs/wire.md, 3.3)."""

@@ -1,0 +1,115 @@
+"""`/apis/secrets/v2/workspaces/{workspace}/secrets`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from modelport_contracts.names import ANY_WORKSPACE
+from modelport_contracts.pages import Page
+from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
+from modelport_kit.database.query import PageRequest
+from modelport_kit.errors import AwayError
+from modelport_kit.http import page_reply, page_request, require, set_revision
+from modelport_kit.service_tokens import TrustedCallers
+from modelport_secrets.domain import SOURCE, check_writable
+from modelport_secrets.store import SecretStore
+from modelport_secrets.workspaces import Workspaces
+
+logger = structlog.get_logger(__name__)
+
+PREFIX = "/apis/secrets/v2/workspaces/{workspace}/secrets"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with; filled at start."""
+
+    store: SecretStore
+    workspaces: Workspaces
+
+
+def _parts(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+WithParts = Annotated[Parts, Depends(_parts)]
+Listing = Annotated[PageRequest, Depends(page_request())]
+
+
+def secrets_router(trusted: TrustedCallers) -> APIRouter:
+    """Make the public routes."""
+    router = APIRouter(prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "api"))])
+
+    @router.post("", status_code=201, summary="Store a secret")
+    async def create_secret(workspace: str, body: SecretCreate, response: Response, parts: WithParts) -> Secret:
+        check_writable(workspace, body.name)
+        workspace_id = await parts.workspaces.id_of(workspace)
+        secret, revision = await parts.store.create(
+            workspace, workspace_id, body.name, body.value.get_secret_value(), body.description
+        )
+        set_revision(response, SOURCE, revision)
+        return secret
+
+    @router.get("", summary="List secrets, without their values", response_model=Page[Secret])
+    async def list_secrets(workspace: str, request: Request, wanted: Listing, parts: WithParts) -> JSONResponse:
+        items, position = await parts.store.list(workspace, wanted)
+        if not items and workspace != ANY_WORKSPACE:
+            try:
+                await parts.workspaces.id_of(workspace)
+            except AwayError:
+                logger.warning("listed a workspace that may not exist", workspace=workspace)
+        return page_reply(request, wanted, items, position)
+
+    @router.get("/{name}", summary="Show a secret, without its value")
+    async def get_secret(workspace: str, name: str, response: Response, parts: WithParts) -> Secret:
+        secret, revision = await parts.store.get(workspace, name)
+        set_revision(response, SOURCE, revision)
+        return secret
+
+    @router.patch("/{name}", summary="Change a secret's value or description")
+    async def update_secret(
+        workspace: str, name: str, body: SecretUpdate, response: Response, parts: WithParts
+    ) -> Secret:
+        check_writable(workspace, name)
+        secret, revision = await parts.store.update(
+            workspace,
+            name,
+            body.value.get_secret_value() if body.value is not None else None,
+            body.description,
+            set_description="description" in body.model_fields_set,
+        )
+        set_revision(response, SOURCE, revision)
+        return secret
+
+    @router.delete("/{name}", status_code=204, summary="Delete a secret")
+    async def delete_secret(workspace: str, name: str, response: Response, parts: WithParts) -> None:
+        check_writable(workspace, name)
+        set_revision(response, SOURCE, await parts.store.delete(workspace, name))
+
+    return router
+
+
+def reveal_router(trusted: TrustedCallers) -> APIRouter:
+    """Make the route that reveals a value: for the gateway's own token, which the front door never uses."""
+    router = APIRouter(prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "reveal"))])
+
+    @router.get("/{name}/access", summary="Reveal a secret's value to the gateway")
+    async def access_secret(
+        workspace: str, name: str, request: Request, response: Response, parts: WithParts
+    ) -> SecretAccess:
+        revealed = await parts.store.reveal(workspace, name)
+        logger.info(
+            "revealed a secret",
+            caller=request.state.caller,
+            secret=f"{workspace}/{name}",
+            version=revealed.version,
+        )
+        set_revision(response, SOURCE, revealed.version)
+        return SecretAccess(name=name, workspace=workspace, value=revealed.value)
+
+    return router

@@ -1,0 +1,117 @@
+"""Wiring of the secrets service: the one place that makes its parts and starts them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from modelport_bus.bus import Bus
+from modelport_contracts.events import SECRETS_CONSUMER, subjects_of_kind
+from modelport_kit import http
+from modelport_kit.database.engine import Database
+from modelport_kit.database.migrate import check_schema, migrate
+from modelport_kit.database.outbox import OutboxPublisher
+from modelport_kit.health import Readiness
+from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
+from modelport_kit.logging import configure_logging
+from modelport_kit.service_client import service_client
+from modelport_kit.service_tokens import TrustedCallers
+from modelport_kit.settings import load, read_secret_file
+from modelport_secrets.api.secrets import Parts, reveal_router, secrets_router
+from modelport_secrets.domain import SOURCE
+from modelport_secrets.sealing import Sealer
+from modelport_secrets.settings import SecretsSettings
+from modelport_secrets.store import SecretStore
+from modelport_secrets.workspaces import Workspaces
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def build_app(settings: SecretsSettings) -> FastAPI:
+    """Make the app. Raises SettingsError for keys and tokens that cannot be read."""
+    database = Database(settings.database_url, SOURCE)
+    store = SecretStore(database, Sealer.from_file(settings.kek_file), _now)
+    trusted = TrustedCallers.from_file(settings.service_trust_file)
+    token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
+    readiness = Readiness()
+    state = {"started": False}
+    readiness.add("database", lambda: state["started"])
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(database.close)
+            await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
+            models = await stack.enter_async_context(service_client(settings.models_url, token))
+            workspaces = Workspaces(models, store)
+            bus = Bus(settings.nats_url, name="modelport-secrets")
+            await bus.start()
+            stack.push_async_callback(bus.close)
+            loops = BackgroundLoops()
+            loops.add("outbox", OutboxPublisher(database, bus.publish).run)
+            loops.add(
+                "workspace removals",
+                lambda: bus.consume(SECRETS_CONSUMER, subjects_of_kind("models", "workspace"), workspaces.on_change),
+            )
+            loops.add("workspace comparison", workspaces.compare_for_ever)
+            loops.start()
+            stack.push_async_callback(loops.stop)
+            app.state.parts = Parts(store, workspaces)
+            app.state.sync_source = store
+            state["started"] = True
+            yield
+
+    app = http.make_app(
+        "Modelport secrets",
+        "Secrets are stored once, encrypted at rest, and never shown again.",
+        lifespan=lifespan,
+        readiness=readiness,
+    )
+    app.state.readiness = readiness
+    app.include_router(secrets_router(trusted))
+    app.include_router(reveal_router(trusted))
+    app.include_router(http.sync_router(lambda: store, trusted))
+    app.include_router(http.openapi_router(app, trusted))
+    return app
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _settings() -> SecretsSettings:
+    settings: SecretsSettings = load(SecretsSettings)
+    configure_logging("secrets", settings.log_level, settings.log_format)
+    return settings
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    settings = _settings()
+    await prepare_database(settings)
+    app = build_app(settings)
+
+    async def leave() -> None:
+        app.state.readiness.draining = True
+
+    await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
+
+
+async def prepare_database(settings: SecretsSettings) -> None:
+    """Migrate, or check that someone did."""
+    database = Database(settings.database_url, SOURCE)
+    try:
+        if settings.migrate_at_start:
+            await migrate(database, MIGRATIONS)
+        else:
+            await check_schema(database, MIGRATIONS)
+    finally:
+        await database.close()
+
+
+async def migrate_only() -> None:
+    """Bring the database to this release's schema and end."""
+    settings = _settings()
+    await prepare_database(settings.model_copy(update={"migrate_at_start": True}))

@@ -1,0 +1,237 @@
+"""The secrets service's database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_, update
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import IntegrityError
+
+from modelport_contracts.names import ANY_WORKSPACE, new_id
+from modelport_contracts.pages import Pagination
+from modelport_contracts.resources.secrets import BUILT_IN_SECRET, Secret
+from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
+from modelport_kit.database.changes import changes_after, current_revision
+from modelport_kit.database.engine import Database
+from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.write import WriteTransaction
+from modelport_kit.errors import ConflictError, NotFoundError
+from modelport_secrets import domain
+from modelport_secrets.sealing import Sealed, Sealer
+from modelport_secrets.tables import SECRET
+
+_FIELDS = {name: SECRET.c[name] for name in ("name", "workspace", "description", "created_at", "updated_at")}
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """A value and its version."""
+
+    value: str
+    version: int
+
+    def __repr__(self) -> str:
+        return f"Revealed(version={self.version})"
+
+
+class SecretStore:
+    """Secrets in SQL. `now` returns naive UTC."""
+
+    def __init__(self, database: Database, sealer: Sealer, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._now = now
+
+    async def create(
+        self, workspace: str, workspace_id: str | None, name: str, value: str, description: str | None
+    ) -> tuple[Secret, int]:
+        """Store a new secret; returns it and its revision. Raises ConflictError."""
+        key = self._sealer.new_data_key()
+        moment = self._now()
+        row: dict[str, Any] = {
+            "id": new_id("secret"),
+            "workspace": workspace,
+            "workspace_id": workspace_id,
+            "name": name,
+            "description": description,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        try:
+            async with self._database.write() as write:
+                await write.execute(insert(SECRET).values(row))
+                version = await write.take_revision()
+                sealed = self._sealer.seal(key, value, workspace, name, version)
+                await self._store_value(write, workspace, name, sealed)
+        except IntegrityError:
+            raise ConflictError(
+                f"secret {workspace}/{name} already exists; update it, or choose another name"
+            ) from None
+        return Secret.model_validate(row), version
+
+    async def _store_value(self, write: WriteTransaction, workspace: str, name: str, sealed: Sealed) -> None:
+        values = {
+            "revision": write.revision,
+            "kek_id": sealed.kek_id,
+            "wrapped_key": sealed.wrapped_key,
+            "ciphertext": sealed.ciphertext,
+        }
+        await write.execute(update(SECRET).where(_is(workspace, name)).values(values))
+        write.put(domain.marker_key(workspace, name), domain.marker(workspace, name, write.revision))
+
+    async def get(self, workspace: str, name: str) -> tuple[Secret, int]:
+        """Return a secret without its value, and its revision. Raises NotFoundError."""
+        row = await self._row(workspace, name)
+        return _secret(row), row.revision
+
+    async def _row(self, workspace: str, name: str) -> Row[Any]:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(SECRET).where(_is(workspace, name)))).first()
+        if row is None:
+            raise NotFoundError("secret", f"{workspace}/{name}")
+        return row
+
+    async def list(self, workspace: str, request: PageRequest) -> tuple[list[Secret], Pagination]:
+        """Return a page of a workspace's secrets, or of all workspaces'."""
+        statement = select(SECRET)
+        if workspace != ANY_WORKSPACE:
+            statement = statement.where(SECRET.c.workspace == workspace)
+        async with self._database.read() as connection:
+            rows, position = await fetch_page(
+                connection, statement, request, filterable=_FIELDS, sortable=_FIELDS, tie=SECRET.c.id
+            )
+        return [_secret(row) for row in rows], position
+
+    async def update(
+        self, workspace: str, name: str, value: str | None, description: str | None, *, set_description: bool
+    ) -> tuple[Secret, int]:
+        """Change a secret's value, its description, or both. Raises NotFoundError."""
+        key = self._sealer.new_data_key()
+        changes: dict[str, Any] = {"updated_at": self._now()}
+        if set_description:
+            changes["description"] = description
+        async with self._database.write() as write:
+            changed = await write.execute(update(SECRET).where(_is(workspace, name)).values(changes))
+            if not changed.rowcount:
+                raise NotFoundError("secret", f"{workspace}/{name}")
+            if value is not None:
+                version = await write.take_revision()
+                await self._store_value(write, workspace, name, self._sealer.seal(key, value, workspace, name, version))
+            row = (await write.execute(select(SECRET).where(_is(workspace, name)))).one()
+        return _secret(row), row.revision
+
+    async def delete(self, workspace: str, name: str) -> int:
+        """Remove a secret and its ciphertext; returns the revision. Raises NotFoundError."""
+        async with self._database.write() as write:
+            removed = await write.execute(delete(SECRET).where(_is(workspace, name)))
+            if not removed.rowcount:
+                raise NotFoundError("secret", f"{workspace}/{name}")
+            revision = await write.take_revision()
+            write.delete(domain.marker_key(workspace, name))
+        return revision
+
+    async def reveal(self, workspace: str, name: str) -> Revealed:
+        """Open a secret. Raises NotFoundError, also for a built-in secret whose value is not set."""
+        row = await self._row(workspace, name)
+        if row.ciphertext is None:
+            raise NotFoundError("the value of secret", f"{workspace}/{name}", code="secret_not_set")
+        sealed = Sealed(row.kek_id, row.wrapped_key, row.ciphertext)
+        return Revealed(self._sealer.unseal(sealed, workspace, name, row.revision), row.revision)
+
+    async def set_built_in(self, value: str | None) -> None:
+        """Make the built-in secret what the environment says: present with this value, or without one."""
+        workspace, name = BUILT_IN_SECRET
+        moment = self._now()
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(SECRET).where(_is(workspace, name)))).first()
+        current = None
+        if row is not None and row.ciphertext is not None:
+            sealed = Sealed(row.kek_id, row.wrapped_key, row.ciphertext)
+            current = self._sealer.unseal(sealed, workspace, name, row.revision)
+        if row is not None and current == value:
+            return
+        key = self._sealer.new_data_key()
+        async with self._database.write() as write:
+            if row is None:
+                await write.execute(
+                    insert(SECRET).values(
+                        id=new_id("secret"),
+                        workspace=workspace,
+                        name=name,
+                        description="Built in. Its value is NGC_API_KEY of the secrets service's environment.",
+                        created_at=moment,
+                        updated_at=moment,
+                    )
+                )
+            else:
+                await write.execute(update(SECRET).where(_is(workspace, name)).values(updated_at=moment))
+            version = await write.take_revision()
+            if value is not None:
+                await self._store_value(write, workspace, name, self._sealer.seal(key, value, workspace, name, version))
+            else:
+                empty = {"revision": version, "kek_id": None, "wrapped_key": None, "ciphertext": None}
+                await write.execute(update(SECRET).where(_is(workspace, name)).values(empty))
+                write.delete(domain.marker_key(workspace, name))
+
+    async def workspaces(self) -> dict[str, set[str | None]]:
+        """Return the workspaces that secrets are kept for, with the ids they had."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(select(SECRET.c.workspace, SECRET.c.workspace_id).distinct())
+        found: dict[str, set[str | None]] = {}
+        for workspace, workspace_id in rows:
+            found.setdefault(workspace, set()).add(workspace_id)
+        return found
+
+    async def delete_workspace(self, workspace: str, workspace_id: str | None) -> int:
+        """Remove the secrets of a workspace that is gone; returns how many."""
+        async with self._database.write() as write:
+            result = await write.execute(
+                delete(SECRET)
+                .where(SECRET.c.workspace == workspace, SECRET.c.workspace_id == workspace_id)
+                .returning(SECRET.c.name)
+            )
+            names = list(result.scalars())
+            if names:
+                await write.take_revision()
+                for name in names:
+                    write.delete(domain.marker_key(workspace, name))
+        return len(names)
+
+    async def snapshot(self, cursor: str | None, limit: int) -> SnapshotPage:
+        """Return one page of all markers. Raises ValueError for a cursor of another make."""
+        statement = select(SECRET).where(SECRET.c.ciphertext.is_not(None))
+        statement = statement.order_by(SECRET.c.workspace, SECRET.c.name).limit(limit)
+        pinned: int | None = None
+        if cursor is not None:
+            revision_text, workspace, name = cursor.split("/")
+            pinned = int(revision_text)
+            statement = statement.where(tuple_(SECRET.c.workspace, SECRET.c.name) > tuple_(workspace, name))
+        async with self._database.read() as connection:
+            incarnation, revision = await current_revision(connection)
+            rows = (await connection.execute(statement)).all()
+        revision = revision if pinned is None else pinned
+        records = [
+            SyncRecord.of(domain.marker_change(incarnation, row.workspace, row.name, row.revision)) for row in rows
+        ]
+        following = f"{revision}/{rows[-1].workspace}/{rows[-1].name}" if len(rows) == limit else None
+        return SnapshotPage(incarnation=incarnation, revision=revision, records=records, next=following)
+
+    async def changes(self, after: int) -> ChangesPage:
+        """Return what changed after a revision."""
+        return await changes_after(self._database, after)
+
+
+def _is(workspace: str, name: str) -> ColumnElement[bool]:
+    return and_(SECRET.c.workspace == workspace, SECRET.c.name == name)
+
+
+def _secret(row: Row[Any]) -> Secret:
+    return Secret(
+        name=row.name,
+        workspace=row.workspace,
+        description=row.description,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
