@@ -8,6 +8,8 @@ SUBJECT_PREFIX = "modelport.v1"
 ALL_CHANGES = f"{SUBJECT_PREFIX}.>"
 ROUTE_SYNC_CONSUMER = "route-sync"
 """The durable consumer that all gateways share."""
+MODELS_CONSUMER = "models-secrets"
+"""The durable consumer by which the models service learns of changed secrets, to probe their providers at once."""
 SECRETS_CONSUMER = "secrets-workspaces"
 """The durable consumer by which the secrets service learns of removed workspaces."""
 

@@ -153,8 +153,6 @@ class ProviderRecord(Record):
     name: str
     host_url: str
     status: str
-    generation: int
-    """Moves when a change of the provider calls for a new probe."""
     api_key_secret_name: str | None = None
     auth_header_format: str | None = None
     default_extra_headers: dict[str, str] | None = None

@@ -11,7 +11,7 @@ from modelport_bus.bus import Bus
 from modelport_contracts.events import SECRETS_CONSUMER, subjects_of_kind
 from modelport_kit import http
 from modelport_kit.database.engine import Database
-from modelport_kit.database.migrate import check_schema, migrate
+from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
@@ -35,9 +35,8 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     store = SecretStore(database, Sealer.from_file(settings.kek_file), _now)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
-    readiness = Readiness()
-    state = {"started": False}
-    readiness.add("database", lambda: state["started"])
+    started: list[bool] = []
+    readiness = Readiness({"database": lambda: bool(started)})
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,8 +58,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             loops.start()
             stack.push_async_callback(loops.stop)
             app.state.parts = Parts(store, workspaces)
-            app.state.sync_source = store
-            state["started"] = True
+            started.append(True)
             yield
 
     app = http.make_app(
@@ -90,7 +88,7 @@ def _settings() -> SecretsSettings:
 async def main() -> None:
     """Serve until told to stop."""
     settings = _settings()
-    await prepare_database(settings)
+    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=settings.migrate_at_start)
     app = build_app(settings)
 
     async def leave() -> None:
@@ -99,19 +97,7 @@ async def main() -> None:
     await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
 
 
-async def prepare_database(settings: SecretsSettings) -> None:
-    """Migrate, or check that someone did."""
-    database = Database(settings.database_url, SOURCE)
-    try:
-        if settings.migrate_at_start:
-            await migrate(database, MIGRATIONS)
-        else:
-            await check_schema(database, MIGRATIONS)
-    finally:
-        await database.close()
-
-
 async def migrate_only() -> None:
     """Bring the database to this release's schema and end."""
     settings = _settings()
-    await prepare_database(settings.model_copy(update={"migrate_at_start": True}))
+    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True)

@@ -45,8 +45,6 @@ class ModelFields(BaseModel):
     prompt: Any | None = None
     custom_fields: dict[str, Any] | None = None
     ownership: dict[str, Any] | None = None
-    model_providers: list[str] | None = None
-    """`workspace/provider` of each provider that serves it; discovery keeps it."""
 
 
 class Model(ModelFields):
@@ -55,6 +53,8 @@ class Model(ModelFields):
     id: str
     name: str
     workspace: str
+    model_providers: list[str] | None = None
+    """`workspace/provider` of each provider that serves it; discovery keeps it."""
     created_at: datetime
     updated_at: datetime
 

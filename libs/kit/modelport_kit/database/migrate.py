@@ -8,12 +8,26 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
+from modelport_contracts.records import Source
 from modelport_kit.database.engine import Database
 from modelport_kit.database.tables import REVISION
 from modelport_kit.settings import SettingsError
 
 _ADVISORY_LOCK = 0x6D6F64656C  # any fixed number; replicas that migrate at once queue on it
+
+
+async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool) -> None:
+    """Migrate a service's database, or check that someone did. Raises SettingsError."""
+    database = Database(url, source)
+    try:
+        await (migrate if migrate_now else check_schema)(database, scripts)
+    except (OperationalError, InterfaceError, DatabaseError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise SettingsError(f"the database cannot be opened: {reason}") from None
+    finally:
+        await database.close()
 
 
 async def migrate(database: Database, scripts: Path) -> None:

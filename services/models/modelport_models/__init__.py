@@ -1,0 +1,1 @@
+"""The models service: workspaces, providers, models, virtual models, and the discovery of what providers serve."""

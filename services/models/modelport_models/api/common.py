@@ -1,0 +1,31 @@
+"""What the routes share."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from modelport_kit.database.query import PageRequest
+from modelport_kit.http import page_request
+from modelport_models.discovery.loop import Discovery
+from modelport_models.secrets_client import SecretsClient
+from modelport_models.store import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with; filled at start."""
+
+    stores: Stores
+    secrets: SecretsClient
+    discovery: Discovery
+
+
+def _parts(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+WithParts = Annotated[Parts, Depends(_parts)]
+Listing = Annotated[PageRequest, Depends(page_request())]

@@ -1,0 +1,156 @@
+"""The discovery loop: claims what is due, probes in two lanes, stores what changed.
+
+A first attempt has 2 s in a wide lane, so that slow and dead providers do not hold up the others; those that miss
+it get 10 s in a second lane (docs/propagation.md, rule 26).
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+
+import httpx
+import structlog
+
+from modelport_contracts.records import Change
+from modelport_models.discovery.probe import ProbeTimeoutError, probe
+from modelport_models.domain.served import assign_entities
+from modelport_models.domain.verdict import Failing, Inconclusive, Listed, NoListing, Verdict, after_verdict
+from modelport_models.store.probes import DueProvider, ProbeResult, ProbeStore
+
+logger = structlog.get_logger(__name__)
+
+FIRST_LANE, FIRST_TIMEOUT_S = 64, 2.0
+SECOND_LANE, SECOND_TIMEOUT_S = 64, 10.0
+CLAIM_S = 60.0
+LOOK_EVERY_S = 0.5
+"""Other replicas register providers too; this is how soon their change is noticed where its maker died."""
+GATEWAY_RETRIES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
+_BATCH = 100
+
+
+class Discovery:
+    """Keeps probing. `clock` gives Unix seconds, which are stored; `draw` gives 0 to 1 for the jitter."""
+
+    def __init__(
+        self,
+        store: ProbeStore,
+        gateway: httpx.AsyncClient,
+        ready_interval_s: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._ready_interval_s = ready_interval_s
+        self._clock = clock
+        self._draw = draw
+        self._wake = asyncio.Event()
+        self._first = asyncio.Semaphore(FIRST_LANE)
+        self._second = asyncio.Semaphore(SECOND_LANE)
+        self._results: asyncio.Queue[ProbeResult] = asyncio.Queue()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def look_now(self) -> None:
+        """A provider was registered or changed: probe it at once."""
+        self._wake.set()
+
+    async def on_secret_change(self, change: Change) -> None:
+        """Probe at once the providers that use a secret that was stored, changed or removed."""
+        _, workspace, name = change.envelope.key.split("/", 2)
+        if await self._store.probe_soon(workspace, name):
+            self.look_now()
+
+    async def run(self) -> None:
+        """Probe for ever."""
+        storing = asyncio.create_task(self._store_results())
+        try:
+            while True:
+                self._wake.clear()
+                due = await self._store.claim_due(self._clock(), CLAIM_S, 4 * FIRST_LANE)
+                for provider in due:
+                    task = asyncio.create_task(self._probe_one(provider))
+                    self._running.add(task)
+                    task.add_done_callback(self._running.discard)
+                if storing.done():
+                    storing.result()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
+        finally:
+            pending = [storing, *self._running]
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _probe_one(self, provider: DueProvider) -> None:
+        try:
+            verdict = await self._in_lanes(provider)
+            result = await self._decide(provider, verdict)
+        except Exception:
+            logger.exception("probe failed", provider=f"{provider.workspace}/{provider.name}")
+            return  # the claim runs out and the provider is due again
+        await self._results.put(result)
+
+    async def _in_lanes(self, provider: DueProvider) -> Verdict:
+        try:
+            async with self._first:
+                return await self._past_the_gateway(provider, FIRST_TIMEOUT_S)
+        except ProbeTimeoutError:
+            pass
+        try:
+            async with self._second:
+                return await self._past_the_gateway(provider, SECOND_TIMEOUT_S)
+        except ProbeTimeoutError:
+            return Failing(f"the provider did not answer GET v1/models within {SECOND_TIMEOUT_S:g} s")
+
+    async def _past_the_gateway(self, provider: DueProvider, timeout_s: float) -> Verdict:
+        """Probe, repeating while it is the gateway that cannot: the change may still be on its way to it."""
+        verdict = await probe(self._gateway, provider, timeout_s)
+        for pause_s in GATEWAY_RETRIES_S:
+            if not isinstance(verdict, Inconclusive):
+                break
+            await asyncio.sleep(pause_s)
+            verdict = await probe(self._gateway, provider, timeout_s)
+        return verdict
+
+    async def _decide(self, provider: DueProvider, verdict: Verdict) -> ProbeResult:
+        entities = None
+        notes: tuple[str, ...] = ()
+        if isinstance(verdict, Listed):
+            existing = await self._store.existing_entities(provider.id)
+            assignment = assign_entities(verdict.ids, provider.enabled_models, provider.workspace, existing)
+            entities, notes = assignment.entities, assignment.notes
+        elif isinstance(verdict, NoListing):
+            entities = {}
+        now = self._clock()
+        outcome = after_verdict(provider.state, verdict, notes, now, self._ready_interval_s)
+        if isinstance(verdict, Inconclusive):
+            logger.info("probe said nothing", provider=f"{provider.workspace}/{provider.name}", reason=verdict.reason)
+        jittered = outcome.delay_s * (0.8 + 0.4 * self._draw())
+        return ProbeResult(provider, outcome.state, entities, now + jittered)
+
+    async def _store_results(self) -> None:
+        while True:
+            batch = [await self._results.get()]
+            while not self._results.empty() and len(batch) < _BATCH:
+                batch.append(self._results.get_nowait())
+            try:
+                await self._store.store(batch)
+            except Exception:
+                logger.exception("probe results not stored; the claims run out and the providers are due again")
+            else:
+                for result in batch:
+                    self._log(result)
+
+    def _log(self, result: ProbeResult) -> None:
+        before, after = result.provider.state, result.state
+        if (before.status, before.status_message) != (after.status, after.status_message):
+            logger.info(
+                "provider probed",
+                provider=f"{result.provider.workspace}/{result.provider.name}",
+                status=str(after.status),
+                message=after.status_message,
+                models=None if result.entities is None else len(result.entities),
+            )

@@ -1,0 +1,5 @@
+"""Decisions of the models service: pure functions on plain data."""
+
+from modelport_contracts.records import Source
+
+SOURCE: Source = "models"

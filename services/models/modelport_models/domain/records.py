@@ -1,0 +1,76 @@
+"""From rows to the records of the routing table. Rows come as mappings of column names."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from modelport_contracts.names import split_entity
+from modelport_contracts.records import (
+    IndexEntry,
+    ModelRecord,
+    ProviderRecord,
+    ServedBy,
+    TargetRecord,
+    VirtualModelRecord,
+    WorkspaceRecord,
+    listing_index,
+    vendor_index,
+    wildcard_index,
+)
+
+Row = Mapping[str, Any]
+Rendered = tuple[bytes, tuple[IndexEntry, ...]]
+
+
+def workspace_record(row: Row) -> Rendered:
+    """Render a workspace."""
+    return WorkspaceRecord(id=row["id"], name=row["name"]).payload(), ()
+
+
+def provider_record(row: Row) -> Rendered:
+    """Render a provider; its served models are in the models' records."""
+    members = {name: row[name] for name in ProviderRecord.model_fields}
+    return ProviderRecord.model_validate(members).payload(), ()
+
+
+def model_record(row: Row, served: Iterable[tuple[str, str]]) -> Rendered:
+    """Render a model. `served` pairs each provider's name with the id it serves the model under."""
+    workspace, name = row["workspace"], row["name"]
+    serving = tuple(
+        ServedBy(provider=f"{workspace}/{provider}", served_id=served_id) for provider, served_id in sorted(served)
+    )
+    record = ModelRecord(workspace=workspace, name=name, backend_format=row["backend_format"], served_by=serving)
+    vendor_ids = sorted({item.served_id for item in serving})
+    index = tuple(IndexEntry(index=vendor_index(workspace, vendor_id), field=name) for vendor_id in vendor_ids)
+    return record.payload(), index
+
+
+def virtual_model_record(row: Row) -> Rendered:
+    """Render a virtual model."""
+    workspace, name = row["workspace"], row["name"]
+    created = unix_seconds(row["created_at"])
+    default = row["default_model_entity"]
+    record = VirtualModelRecord(
+        workspace=workspace,
+        name=name,
+        created=created,
+        autoprovisioned=row["autoprovisioned"],
+        default_model_entity=_qualified(default, workspace) if default else None,
+        models=tuple(
+            TargetRecord.model_validate({**target, "model": _qualified(target["model"], workspace)})
+            for target in row["models"] or ()
+        ),
+        options=row["options"],
+    )
+    if name.endswith("*"):
+        return record.payload(), (IndexEntry(index=wildcard_index(workspace), field=name[:-1]),)
+    return record.payload(), (IndexEntry(index=listing_index(workspace), field=name, value=str(created)),)
+
+
+def _qualified(reference: str, workspace: str) -> str:
+    return "/".join(split_entity(reference, workspace))
+
+
+def unix_seconds(moment: datetime) -> int:
+    """Convert naive UTC to Unix seconds."""
+    return int(moment.replace(tzinfo=UTC).timestamp())

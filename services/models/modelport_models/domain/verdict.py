@@ -1,0 +1,135 @@
+"""What a probe's answer says of a provider (docs/wire.md, 3.4; docs/propagation.md, rule 25).
+
+Answers of the provider, and gateway errors whose code speaks of the provider, are verdicts. Gateway errors that
+speak of the gateway itself say nothing of the provider: the probe is repeated and nothing changes.
+"""
+
+from dataclasses import dataclass, replace
+
+from modelport_contracts.resources.providers import ProviderStatus
+
+PENDING_S = 30.0
+"""A provider that never answered is PENDING for this long, then ERROR."""
+MAX_BACKOFF_S = 60.0
+
+GATEWAY_CODES = frozenset(
+    {"behind", "draining", "overloaded", "table_away", "secrets_away", "not_serving", "internal_error"}
+)
+"""Codes of gateway errors that speak of the gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The provider listed its models."""
+
+    ids: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoListing:
+    """The provider answers but has no OpenAI-style model listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider wants another key, or there is none."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The provider did not answer as it should."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inconclusive:
+    """The probe never got to the provider."""
+
+    reason: str
+
+
+Verdict = Listed | NoListing | Refused | Failing | Inconclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from the gateway for one probe request."""
+
+    status: int
+    from_gateway: bool
+    code: str = ""
+    message: str = ""
+
+
+def judge_error(answer: Answer, secret: str | None) -> Verdict:
+    """Judge an answer other than a 200. `secret` is `workspace/name` of the key the provider uses."""
+    if answer.from_gateway:
+        if answer.code in GATEWAY_CODES or answer.status in {404, 500}:
+            return Inconclusive(answer.message or f"the gateway answered {answer.status}")
+        if answer.status == 424:
+            return Refused(f"{answer.message or 'the secret is not to be had'}; check secret {secret}")
+        return Failing(answer.message or f"the gateway answered {answer.status}")
+    if answer.status in {401, 403}:
+        what = f"check secret {secret}" if secret else "it needs a key: store one as a secret and name it here"
+        return Refused(f"the provider refused the key ({answer.status}); {what}")
+    if answer.status == 404:
+        return NoListing()
+    return Failing(f"the provider answered {answer.status} to GET v1/models")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What discovery knows of a provider between probes. Times in Unix seconds."""
+
+    status: str
+    status_message: str
+    failures: int
+    failing_since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A provider's next state and when to probe again."""
+
+    state: ProbeState
+    delay_s: float
+
+
+def after_verdict(
+    state: ProbeState, verdict: Verdict, notes: tuple[str, ...], now: float, ready_interval_s: float
+) -> Outcome:
+    """Decide a provider's next state; the caller jitters the delay."""
+    match verdict:
+        case Inconclusive():
+            return Outcome(state, 1.0)
+        case Listed(note=note):
+            message = "; ".join(part for part in (note, *notes) if part)
+            return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)
+        case NoListing():
+            message = "not OpenAI-compatible (no v1/models listing); usable through the provider route only"
+            return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)
+        case Refused(reason):
+            failures = state.failures + 1
+            since = state.failing_since or now
+            return Outcome(ProbeState(ProviderStatus.ERROR, reason, failures, since), backoff_s(failures))
+        case Failing(reason):
+            failures = state.failures + 1
+            since = state.failing_since or now
+            failing = replace(state, failures=failures, failing_since=since)
+            if state.status == ProviderStatus.READY:
+                failing = replace(failing, status_message=f"serving on; the last probe failed: {reason}")
+            else:
+                status = ProviderStatus.ERROR if now - since >= PENDING_S else ProviderStatus.PENDING
+                if state.status == ProviderStatus.ERROR:
+                    status = ProviderStatus.ERROR
+                failing = replace(failing, status=status, status_message=reason)
+            return Outcome(failing, backoff_s(failures))
+
+
+def backoff_s(failures: int) -> float:
+    """Return the pause after so many failures in a row: 1 s doubling to 60 s."""
+    return float(min(MAX_BACKOFF_S, 2 ** min(max(failures - 1, 0), 10)))

@@ -1,0 +1,18 @@
+"""The models service's settings."""
+
+from pydantic import Field
+
+from modelport_kit.settings import ServiceSettings
+
+
+class ModelsSettings(ServiceSettings):
+    """`MODELPORT_*` variables of the models service."""
+
+    database_url: str
+    nats_url: str
+    secrets_url: str
+    gateway_url: str
+    """Discovery asks providers through the gateway, so that keys and egress rules live in one place."""
+    migrate_at_start: bool = True
+    discovery_interval_s: float = Field(default=300, gt=0)
+    """Seconds between probes of a provider that is READY."""

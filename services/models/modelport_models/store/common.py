@@ -1,0 +1,92 @@
+"""What the stores share."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, Table, and_, select, tuple_
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modelport_contracts.names import ANY_WORKSPACE
+from modelport_kit.errors import NotFoundError
+from modelport_models.tables import PROVIDER, SERVED, WORKSPACE
+
+Item = TypeVar("Item")
+Row = dict[str, Any]
+"""A row as plain data, for the functions of modelport_models.domain."""
+CHUNK = 2000
+"""Names in one statement."""
+
+
+def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    """Cut a long list for statements with one parameter an item."""
+    whole = list(items)
+    return (whole[start : start + CHUNK] for start in range(0, len(whole), CHUNK))
+
+
+def all_rows(result: CursorResult[Any]) -> list[Row]:
+    """Return the rows as plain data."""
+    return [dict(row) for row in result.mappings()]
+
+
+def first_row(result: CursorResult[Any]) -> Row | None:
+    """Return the first row as plain data."""
+    row = result.mappings().first()
+    return None if row is None else dict(row)
+
+
+def is_named(table: Table, workspace: str, name: str) -> ColumnElement[bool]:
+    """Match one resource."""
+    return and_(table.c.workspace == workspace, table.c.name == name)
+
+
+async def find(connection: AsyncConnection, table: Table, workspace: str, name: str) -> Row | None:
+    """Return a resource's row, if there is one."""
+    return first_row(await connection.execute(select(table).where(is_named(table, workspace, name))))
+
+
+async def need(connection: AsyncConnection, table: Table, what: str, workspace: str, name: str) -> Row:
+    """Return a resource's row. Raises NotFoundError, naming the workspace where that is what is missing."""
+    row = await find(connection, table, workspace, name)
+    if row is None:
+        await need_workspace(connection, workspace)
+        raise NotFoundError(what, f"{workspace}/{name}")
+    return row
+
+
+async def need_workspace(connection: AsyncConnection, workspace: str) -> Row:
+    """Return a workspace's row. Raises NotFoundError."""
+    row = first_row(await connection.execute(select(WORKSPACE).where(WORKSPACE.c.name == workspace)))
+    if row is None:
+        raise NotFoundError("workspace", workspace)
+    return row
+
+
+async def in_workspace(connection: AsyncConnection, table: Table, workspace: str) -> Select[Any]:
+    """Select the rows of a workspace, or of all for `-`. Raises NotFoundError."""
+    if workspace == ANY_WORKSPACE:
+        return select(table)
+    await need_workspace(connection, workspace)
+    return select(table).where(table.c.workspace == workspace)
+
+
+async def served_by(
+    connection: AsyncConnection, entities: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Return, for (workspace, entity) pairs, who serves each: (provider's name, served id)."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for chunk in chunks(entities):
+        statement = (
+            select(SERVED.c.workspace, SERVED.c.entity, PROVIDER.c.name, SERVED.c.served_id)
+            .join(PROVIDER, PROVIDER.c.id == SERVED.c.provider_id)
+            .where(tuple_(SERVED.c.workspace, SERVED.c.entity).in_(chunk))
+            .order_by(PROVIDER.c.name, SERVED.c.served_id)
+        )
+        for workspace, entity, provider, served_id in await connection.execute(statement):
+            found.setdefault((workspace, entity), []).append((provider, served_id))
+    return found
+
+
+def like_columns(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:
+    """Return columns by the names clients use for them."""
+    return {name: table.c[name] for name in names}

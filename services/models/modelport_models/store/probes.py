@@ -1,0 +1,140 @@
+"""What discovery reads and writes: which providers are due, and what their probes said."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, select, update
+
+from modelport_contracts.records import record_key
+from modelport_kit.database.engine import Database
+from modelport_models.domain.records import provider_record
+from modelport_models.domain.verdict import ProbeState
+from modelport_models.store.catalog import replace_served
+from modelport_models.store.common import Row, all_rows
+from modelport_models.tables import PROVIDER, SERVED
+
+
+@dataclass(frozen=True, slots=True)
+class DueProvider:
+    """A provider whose probe is claimed by this process."""
+
+    id: str
+    workspace: str
+    name: str
+    generation: int
+    revision: int
+    api_key_secret_name: str | None
+    enabled_models: list[str] | None
+    state: ProbeState
+
+    @property
+    def secret(self) -> str | None:
+        """The secret's full name."""
+        return f"{self.workspace}/{self.api_key_secret_name}" if self.api_key_secret_name else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What to store for a probed provider; `entities` None leaves the served models as they are."""
+
+    provider: DueProvider
+    state: ProbeState
+    entities: Mapping[str, str] | None
+    next_probe_at: float
+
+
+class ProbeStore:
+    """Claims are short updates; no transaction is held during a probe (docs/propagation.md, rule 26)."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    async def claim_due(self, now: float, claim_s: float, limit: int) -> list[DueProvider]:
+        """Claim providers whose probe is due, for this long."""
+        due = and_(PROVIDER.c.next_probe_at <= now, PROVIDER.c.probe_claimed_until <= now)
+        async with self._database.read() as connection:
+            if (await connection.execute(select(PROVIDER.c.id).where(due).limit(1))).first() is None:
+                return []
+        picked = select(PROVIDER.c.id).where(due).order_by(PROVIDER.c.next_probe_at).limit(limit)
+        picked = picked.with_for_update(skip_locked=True)
+        async with self._database.write() as write:
+            result = await write.execute(
+                update(PROVIDER)
+                .where(PROVIDER.c.id.in_(picked))
+                .values(probe_claimed_until=now + claim_s)
+                .returning(PROVIDER)
+            )
+            return [_due(row) for row in all_rows(result)]
+
+    async def next_due(self) -> float | None:
+        """Return when the next probe is due, in Unix seconds; None without providers."""
+        async with self._database.read() as connection:
+            due: float | None = (await connection.execute(select(func.min(PROVIDER.c.next_probe_at)))).scalar()
+        return due
+
+    async def probe_soon(self, workspace: str, secret_name: str) -> int:
+        """Make due at once the providers that use a secret; a probe under way with the old value no longer counts."""
+        uses = and_(PROVIDER.c.workspace == workspace, PROVIDER.c.api_key_secret_name == secret_name)
+        async with self._database.write() as write:
+            result = await write.execute(
+                update(PROVIDER)
+                .where(uses)
+                .values(next_probe_at=0, probe_claimed_until=0, generation=PROVIDER.c.generation + 1)
+            )
+        return result.rowcount
+
+    async def existing_entities(self, provider_id: str) -> dict[str, str]:
+        """Return a provider's served ids with their entity names."""
+        statement = select(SERVED.c.served_id, SERVED.c.entity).where(SERVED.c.provider_id == provider_id)
+        async with self._database.read() as connection:
+            return {row.served_id: row.entity for row in await connection.execute(statement)}
+
+    async def store(self, results: list[ProbeResult]) -> int:
+        """Store results in one transaction; returns how many providers changed.
+
+        A result counts only for the generation that was probed, and makes a revision only if it changes something.
+        """
+        changed = 0
+        ids = [result.provider.id for result in results]
+        async with self._database.write() as write:
+            rows = {row["id"]: row for row in (
+                await write.execute(select(PROVIDER).where(PROVIDER.c.id.in_(ids)))).mappings()}  # fmt: skip
+            for result in results:
+                row = rows.get(result.provider.id)
+                if row is None or row["generation"] != result.provider.generation:
+                    continue
+                values: dict[str, object] = {
+                    "next_probe_at": result.next_probe_at,
+                    "probe_claimed_until": 0,
+                    "probe_failures": result.state.failures,
+                    "failing_since": result.state.failing_since,
+                }
+                visible = {"status": str(result.state.status), "status_message": result.state.status_message}
+                is_new = any(row[name] != value for name, value in visible.items())
+                if is_new:
+                    values |= visible | {"updated_at": self._now()}
+                await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
+                serves = False
+                if result.entities is not None:
+                    serves = await replace_served(write, row["id"], row["workspace"], result.entities, self._now())
+                if row["status"] != visible["status"]:
+                    rendered = provider_record({**row, **values})
+                    key = record_key("provider", row["workspace"], row["name"])
+                    write.put(key, *rendered, row=(PROVIDER, row["id"]))
+                changed += is_new or serves
+        return changed
+
+
+def _due(row: Row) -> DueProvider:
+    return DueProvider(
+        id=row["id"],
+        workspace=row["workspace"],
+        name=row["name"],
+        generation=row["generation"],
+        revision=row["revision"],
+        api_key_secret_name=row["api_key_secret_name"],
+        enabled_models=row["enabled_models"],
+        state=ProbeState(row["status"], row["status_message"], row["probe_failures"], row["failing_since"]),
+    )

@@ -1,0 +1,175 @@
+"""Providers in SQL."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modelport_contracts.names import new_id
+from modelport_contracts.pages import Pagination
+from modelport_contracts.records import record_key
+from modelport_contracts.resources.providers import (
+    Provider,
+    ProviderCreate,
+    ProviderStatus,
+    ProviderStatusUpdate,
+    ProviderUpdate,
+    ServedModel,
+)
+from modelport_kit.database.engine import Database
+from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.write import WriteTransaction
+from modelport_kit.errors import ConflictError, UnprocessableError
+from modelport_models.domain.records import provider_record
+from modelport_models.store.catalog import follow, replace_served
+from modelport_models.store.common import Row, chunks, find, in_workspace, like_columns, need, need_workspace
+from modelport_models.tables import PROVIDER, SERVED
+
+_SORTABLE = like_columns(PROVIDER, "name", "created_at", "updated_at", "status")
+_FILTERABLE = like_columns(
+    PROVIDER,
+    "id", "name", "workspace", "project", "description", "host_url", "api_key_secret_name", "status",
+    "status_message", "auth_header_format", "model_deployment_id", "created_at", "updated_at",
+)  # fmt: skip
+
+
+class ProviderStore:
+    """Providers and the models they serve."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    async def create(self, workspace: str, body: ProviderCreate) -> tuple[Provider, int]:
+        """Register a provider. Raises NotFoundError for the workspace, ConflictError."""
+        try:
+            async with self._database.write() as write:
+                await need_workspace(write.connection, workspace)
+                provider = await self._insert(write, workspace, body.name, body)
+        except IntegrityError:
+            raise ConflictError(
+                f"provider {workspace}/{body.name} already exists; update it, or choose another name"
+            ) from None
+        return provider, write.revision
+
+    async def _insert(self, write: WriteTransaction, workspace: str, name: str, body: ProviderUpdate) -> Provider:
+        moment = self._now()
+        row = {
+            **_columns(body),
+            "id": new_id("model-provider"),
+            "workspace": workspace,
+            "name": name,
+            "status": ProviderStatus.CREATED.value,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        await write.execute(insert(PROVIDER).values(row))
+        return await self._publish(write, workspace, name)
+
+    async def _publish(self, write: WriteTransaction, workspace: str, name: str) -> Provider:
+        row = await need(write.connection, PROVIDER, "provider", workspace, name)
+        write.put(record_key("provider", workspace, name), *provider_record(row), row=(PROVIDER, row["id"]))
+        return (await _with_served(write.connection, [row]))[0]
+
+    async def get(self, workspace: str, name: str) -> tuple[Provider, int]:
+        """Return a provider and its revision. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            row = await need(connection, PROVIDER, "provider", workspace, name)
+            return (await _with_served(connection, [row]))[0], row["revision"]
+
+    async def list(self, workspace: str, request: PageRequest) -> tuple[list[Provider], Pagination]:
+        """Return a page of a workspace's providers, or of all workspaces'. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            statement = await in_workspace(connection, PROVIDER, workspace)
+            rows, position = await fetch_page(
+                connection, statement, request, filterable=_FILTERABLE, sortable=_SORTABLE, tie=PROVIDER.c.id
+            )
+            return await _with_served(connection, [dict(row._mapping) for row in rows]), position
+
+    async def replace(self, workspace: str, name: str, body: ProviderUpdate) -> tuple[Provider, int, bool]:
+        """Replace a provider, or register it; says whether it was new.
+
+        Status and served models stay; `options` stays where the body does not name it.
+        """
+        async with self._database.write() as write:
+            await need_workspace(write.connection, workspace)
+            row = await find(write.connection, PROVIDER, workspace, name)
+            if row is None:
+                return await self._insert(write, workspace, name, body), await _revision(write), True
+            values = _columns(body)
+            if "options" not in body.model_fields_set:
+                del values["options"]
+            values |= {
+                "updated_at": self._now(),
+                "generation": row["generation"] + 1,
+                "next_probe_at": 0,
+                "probe_claimed_until": 0,
+                "probe_failures": 0,
+                "failing_since": None,
+            }
+            await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
+            provider = await self._publish(write, workspace, name)
+        return provider, write.revision, False
+
+    async def set_status(self, workspace: str, name: str, body: ProviderStatusUpdate) -> tuple[Provider, int]:
+        """Set what the body names of status, message and served models. Raises NotFoundError."""
+        entities = _entities(workspace, body.served_models) if body.served_models is not None else None
+        async with self._database.write() as write:
+            row = await need(write.connection, PROVIDER, "provider", workspace, name)
+            named = body.model_dump(include={"status", "status_message", "model_deployment_id"}, exclude_none=True)
+            await write.execute(
+                update(PROVIDER).where(PROVIDER.c.id == row["id"]).values({**named, "updated_at": self._now()})
+            )
+            if entities is not None:
+                await replace_served(write, row["id"], workspace, entities, self._now())
+            provider = await self._publish(write, workspace, name)
+        return provider, write.revision
+
+    async def delete(self, workspace: str, name: str) -> int:
+        """Remove a provider; what only it served goes with it. Raises NotFoundError."""
+        async with self._database.write() as write:
+            row = await need(write.connection, PROVIDER, "provider", workspace, name)
+            removed = await write.execute(
+                delete(SERVED).where(SERVED.c.provider_id == row["id"]).returning(SERVED.c.entity)
+            )
+            entities = set(removed.scalars())
+            await write.execute(delete(PROVIDER).where(PROVIDER.c.id == row["id"]))
+            write.delete(record_key("provider", workspace, name))
+            await follow(write, workspace, entities, self._now())
+        return write.revision
+
+
+def _columns(body: ProviderUpdate) -> dict[str, Any]:
+    return body.model_dump(mode="json", exclude={"name"})
+
+
+async def _revision(write: WriteTransaction) -> int:
+    await write.flush_outbox()
+    return write.revision
+
+
+def _entities(workspace: str, served: list[ServedModel]) -> dict[str, str]:
+    entities: dict[str, str] = {}
+    for position, item in enumerate(served):
+        owner, slash, name = item.model_entity_id.partition("/")
+        if not slash or owner != workspace:
+            raise UnprocessableError(
+                ("body", "served_models", position, "model_entity_id"), f"must be {workspace}/<entity name>"
+            )
+        entities[item.served_model_name] = name
+    return entities
+
+
+async def _with_served(connection: AsyncConnection, rows: Iterable[Row]) -> list[Provider]:
+    rows = list(rows)
+    served: dict[str, list[ServedModel]] = {}
+    for chunk in chunks(row["id"] for row in rows):
+        statement = select(SERVED).where(SERVED.c.provider_id.in_(chunk)).order_by(SERVED.c.served_id)
+        for item in await connection.execute(statement):
+            served.setdefault(item.provider_id, []).append(
+                ServedModel(model_entity_id=f"{item.workspace}/{item.entity}", served_model_name=item.served_id)
+            )
+    return [Provider.model_validate({**row, "served_models": served.get(row["id"], [])}) for row in rows]
