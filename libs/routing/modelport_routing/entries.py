@@ -1,0 +1,94 @@
+"""What the near cache keeps, and how much of it."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+MAX_PRESENT = 200_000
+MAX_ABSENT = 10_000
+MAX_INDEXES = 10_000
+
+
+class Entry:
+    """What is known of one key. Attributes are plain: this is read on every request."""
+
+    __slots__ = ("compiled", "key", "payload", "present", "revision", "seq", "verified")
+
+    def __init__(
+        self, key: str, *, present: bool, revision: int, seq: int, payload: bytes | None, verified: bool
+    ) -> None:
+        self.key = key
+        self.present = present
+        self.revision = revision
+        """Of the record in its source; 0 where nothing is known of a removed one."""
+        self.seq = seq
+        """The table's own number of the write."""
+        self.payload = payload
+        self.verified = verified
+        """True while Redis would tell if it changed; False once it may have changed or Redis is away."""
+        self.compiled: Any = None
+        """Room for what a reader builds from the payload; it lives as long as the entry."""
+
+    def __repr__(self) -> str:
+        state = "present" if self.present else "absent"
+        trust = "verified" if self.verified else "unverified"
+        return f"<Entry {self.key} {state} revision={self.revision} seq={self.seq} {trust}>"
+
+
+class IndexEntry:
+    """What is known of one derived index."""
+
+    __slots__ = ("fields", "name", "verified")
+
+    def __init__(self, name: str, fields: dict[str, str]) -> None:
+        self.name = name
+        self.fields = fields
+        self.verified = True
+
+
+class Entries:
+    """Entries by key: present ones up to a generous bound, absent ones (anyone can ask for those) in a small LRU."""
+
+    def __init__(self, max_present: int = MAX_PRESENT, max_absent: int = MAX_ABSENT) -> None:
+        self.present: dict[str, Entry] = {}
+        """By key; open to the hot path."""
+        self._absent: OrderedDict[str, Entry] = OrderedDict()
+        self._max_present = max_present
+        self._max_absent = max_absent
+
+    def __len__(self) -> int:
+        return len(self.present) + len(self._absent)
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of a key."""
+        entry = self.present.get(key)
+        if entry is None and (entry := self._absent.get(key)) is not None:
+            self._absent.move_to_end(key)
+        return entry
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry in place of a former one of its key."""
+        self.drop(entry.key)
+        if entry.present:
+            self.present[entry.key] = entry
+            if len(self.present) > self._max_present:
+                del self.present[next(iter(self.present))]
+        else:
+            self._absent[entry.key] = entry
+            if len(self._absent) > self._max_absent:
+                self._absent.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        """Forget a key."""
+        self.present.pop(key, None)
+        self._absent.pop(key, None)
+
+    def doubt(self, key: str) -> None:
+        """Take away the trust in one entry."""
+        entry = self.present.get(key) or self._absent.get(key)
+        if entry is not None:
+            entry.verified = False
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.present.values()
+        yield from self._absent.values()
