@@ -104,7 +104,7 @@ class VirtualModelFields(BaseModel):
     request_middleware: MiddlewareList = None
     response_middleware: MiddlewareList = None
     post_response_middleware: MiddlewareList = None
-    override_proxy: dict[str, Any] | None = None
+    override_proxy: str | dict[str, Any] | None = None
     options: VirtualModelOptions | None = None
 
 
@@ -113,7 +113,7 @@ class VirtualModel(VirtualModelFields):
 
     id: str
     entity_id: str
-    parent: str | None = None
+    parent: str = ""
     name: str
     workspace: str
     autoprovisioned: bool = False

@@ -1,0 +1,30 @@
+"""The gateway's settings."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from modelport_kit.settings import CommaSeparated, ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """`MODELPORT_*` variables of the gateway."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+    models_url: str
+    secrets_url: str
+    nats_url: str
+    redis_url: str
+    front_door_token_file: Path | None = None
+    """The token shown to the services on behalf of users; unlike the gateway's own it cannot reveal secrets."""
+    near_cache: bool = True
+    """Off reads Redis literally on every request: the oracle that the near cache is held against."""
+    stale_secret_s: float = Field(default=300, ge=0)
+    """How long an old value serves after a rotation while the secrets service is away."""
+    cors_origins: CommaSeparated = []
+    access_log_file: Path | None = None
+    """Where the records of inference requests go; standard output without it."""
+    lame_duck_s: float = Field(default=3, ge=0)
+    """After SIGTERM: readiness says no while requests are still taken, so that an edge looks elsewhere."""
+    gateway_id: str | None = None
+    """Names this process in loop detection and /status; made up where not given."""
