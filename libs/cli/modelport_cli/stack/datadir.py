@@ -1,12 +1,12 @@
 """The stack's data folder: its lock, its layout, and files that are private and written as a whole.
 
-    layout      the number of this layout
-    lock        held while a stack runs on the folder
-    keys/       key-encryption key, service tokens, passwords; 0600
-    run/        configuration and port files of the running servers, made anew at each start
-    logs/       what each part prints
-    nats/       JetStream's files
-    models/ secrets/ gateway-<n>/   the services' own folders, their SQLite files among them
+layout      the number of this layout
+lock        held while a stack runs on the folder
+keys/       key-encryption key, service tokens, passwords; 0600
+run/        configuration and port files of the running servers, made anew at each start
+logs/       what each part prints
+nats/       JetStream's files
+models/ secrets/ gateway-<n>/   the services' own folders, their SQLite files among them
 """
 
 import fcntl
@@ -77,6 +77,8 @@ def open_data_folder(root: Path) -> DataFolder:
 
     """
     root = root.expanduser().absolute()
+    if "?" in str(root):
+        raise StackError(f"{root}: a data folder's path cannot hold a question mark (database addresses end there)")
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_ours(root)

@@ -1,0 +1,140 @@
+"""What the stack consists of: which program each part runs, with which arguments and environment. Pure."""
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOST = "127.0.0.1"
+USER = "modelport"
+"""The name under which services log in to NATS and Valkey."""
+LOCAL_EGRESS = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
+"""Loopback and private addresses: on one's own machine a model server beside the gateway is the normal case."""
+
+_SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start one process."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    folder: Path
+    """Its working directory."""
+    fds: Sequence[int] = ()
+    """The listening sockets it inherits, under the same numbers."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where everything is, as services are told."""
+
+    nats_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    front_port: int
+    secrets_port: int
+    models_port: int
+
+    @property
+    def front_url(self) -> str:
+        """The platform's own address."""
+        return url(self.front_port)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service process: `python -m modelport_<kind>`."""
+
+    kind: str
+    folder: Path
+    """Its own data folder."""
+    port: int
+    fds: tuple[int, ...]
+    number: int | None = None
+    """Which of several gateways it is, from 1; None for what there is one of."""
+
+    @property
+    def name(self) -> str:
+        """What people see: modelport_gateway, or modelport_gateway-2 where there are several."""
+        return f"modelport_{self.kind}" + (f"-{self.number}" if self.number is not None else "")
+
+
+def service_launch(service: Service, addresses: Addresses, keys: Path, environ: Mapping[str, str]) -> Launch:
+    """Say how to start a service.
+
+    -P keeps the current directory off its import path: a file `secrets.py` there would break it.
+    """
+    environment = {name: value for name, value in environ.items() if name != "NGC_API_KEY"}
+    own = {
+        "PYTHONUNBUFFERED": "1",
+        "MODELPORT_HOST": HOST,
+        "MODELPORT_PORT": str(addresses.front_port if service.kind == "gateway" else service.port),
+        "MODELPORT_LISTEN_FDS": ",".join(str(fd) for fd in service.fds),
+        "MODELPORT_DATA_DIR": str(service.folder),
+        "MODELPORT_NATS_URL": addresses.nats_url,
+        "MODELPORT_REDIS_URL": addresses.redis_url,
+        "MODELPORT_MODELS_URL": url(addresses.models_port),
+        "MODELPORT_SECRETS_URL": url(addresses.secrets_port),
+        "MODELPORT_GATEWAY_URL": addresses.front_url,
+        "MODELPORT_SERVICE_TOKEN_FILE": str(keys / f"{service.kind}.token"),
+        "MODELPORT_SERVICE_TRUST_FILE": str(keys / "trust.json"),
+    }
+    if service.kind == "gateway":
+        own["MODELPORT_FRONT_DOOR_TOKEN_FILE"] = str(keys / "front-door.token")
+        environment.setdefault("MODELPORT_EGRESS_ALLOW", LOCAL_EGRESS)
+    else:
+        own["MODELPORT_DATABASE_URL"] = f"sqlite+aiosqlite:///{service.folder / service.kind}.db"
+    if service.kind == "secrets":
+        own["MODELPORT_KEK_FILE"] = str(keys / "kek")
+        if "NGC_API_KEY" in environ:
+            own["NGC_API_KEY"] = environ["NGC_API_KEY"]
+    argv = [sys.executable, "-P", "-m", f"modelport_{service.kind}"]
+    return Launch(argv, environment | own, service.folder, service.fds)
+
+
+def nats_launch(program: Path, run: Path, store: Path, port: int | None, environ: Mapping[str, str]) -> Launch:
+    """Say how to start the NATS server: on a port of its own choice, or again on the one it had."""
+    argv = [str(program), "-c", str(run / "nats.conf"), "-a", HOST, "-p", str(port or -1)]
+    argv += ["--ports_file_dir", str(run), "-js", "-sd", str(store)]
+    return Launch(argv, server_environment(environ), run)
+
+
+def nats_config(password: str) -> str:
+    """Write the NATS server's configuration file; what is secret may not stand among the arguments (`ps`)."""
+    return f'authorization {{ user: "{USER}", password: "{password}" }}\n'
+
+
+def valkey_launch(program: Path, run: Path, environ: Mapping[str, str]) -> Launch:
+    """Say how to start Valkey."""
+    return Launch([str(program), str(run / "valkey.conf")], server_environment(environ), run)
+
+
+def valkey_config(port: int, password: str) -> str:
+    """Write Valkey's configuration file: the routing table can be rebuilt, so nothing is stored, nothing evicted."""
+    return (
+        f"bind {HOST}\nport {port}\n"
+        'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+        f"user default off\nuser {USER} on >{password} ~* &* +@all\n"
+    )
+
+
+def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the little of the environment that NATS and Valkey need: no provider's key is among it."""
+    return {name: environ[name] for name in _SERVER_VARIABLES if name in environ}
+
+
+def url(port: int) -> str:
+    """Return the address of an HTTP port of this machine."""
+    return f"http://{HOST}:{port}"
+
+
+def describe_exit(status: int) -> str:
+    """Put a process's return code into words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from modelport_cli.stack.console import first_steps
+from modelport_cli.stack.plan import (
+    LOCAL_EGRESS,
+    Addresses,
+    Launch,
+    Service,
+    describe_exit,
+    nats_launch,
+    service_launch,
+    valkey_launch,
+)
+
+ADDRESSES = Addresses(
+    nats_url="nats://modelport:nats-pw@127.0.0.1:1",
+    redis_url="redis://modelport:valkey-pw@127.0.0.1:2/0",
+    front_port=8080,
+    secrets_port=3,
+    models_port=4,
+)
+ENVIRON = {"PATH": "/bin", "HOME": "/h", "NGC_API_KEY": "nvapi-x", "OPENAI_API_KEY": "sk-x", "MODELPORT_PORT": "8080"}
+
+
+def launch(kind: str, environ: dict[str, str] | None = None) -> Launch:
+    service = Service(kind, Path("/d") / kind, 9, (11, 12))
+    return service_launch(service, ADDRESSES, Path("/d/keys"), ENVIRON if environ is None else environ)
+
+
+def test_each_service_has_its_own_token_database_and_sockets() -> None:
+    secrets, models, gateway = (launch(kind).environment for kind in ("secrets", "models", "gateway"))
+    assert secrets["MODELPORT_SERVICE_TOKEN_FILE"] == "/d/keys/secrets.token"
+    assert secrets["MODELPORT_DATABASE_URL"] == "sqlite+aiosqlite:////d/secrets/secrets.db"
+    assert models["MODELPORT_DATABASE_URL"] == "sqlite+aiosqlite:////d/models/models.db"
+    assert models["MODELPORT_PORT"] == "9"
+    assert models["MODELPORT_SECRETS_URL"] == "http://127.0.0.1:3"
+    assert gateway["MODELPORT_PORT"] == "8080"
+    assert gateway["MODELPORT_LISTEN_FDS"] == "11,12"
+    assert gateway["MODELPORT_FRONT_DOOR_TOKEN_FILE"] == "/d/keys/front-door.token"
+
+
+@pytest.mark.parametrize("variable", ["MODELPORT_KEK_FILE", "NGC_API_KEY"])
+def test_only_the_secrets_service_gets_what_is_secret(variable: str) -> None:
+    assert variable in launch("secrets").environment
+    assert variable not in launch("models").environment
+    assert variable not in launch("gateway").environment
+
+
+def test_the_servers_get_no_key_of_the_user() -> None:
+    nats = nats_launch(Path("/n"), Path("/r"), Path("/s"), None, ENVIRON)
+    valkey = valkey_launch(Path("/v"), Path("/r"), ENVIRON)
+    assert dict(nats.environment) == dict(valkey.environment) == {"PATH": "/bin", "HOME": "/h"}
+
+
+def test_only_the_gateway_holds_the_front_door_token() -> None:
+    assert "MODELPORT_FRONT_DOOR_TOKEN_FILE" not in launch("models").environment
+
+
+def test_local_egress_is_a_default_that_the_user_may_narrow() -> None:
+    assert launch("gateway").environment["MODELPORT_EGRESS_ALLOW"] == LOCAL_EGRESS
+    assert launch("gateway", {"MODELPORT_EGRESS_ALLOW": ""}).environment["MODELPORT_EGRESS_ALLOW"] == ""
+
+
+def test_no_argument_and_no_repr_shows_a_secret() -> None:
+    for kind in ("secrets", "models", "gateway"):
+        text = repr(launch(kind)) + repr(ADDRESSES)
+        assert "nvapi-x" not in text
+        assert "-pw" not in text
+
+
+def test_nats_chooses_a_port_once() -> None:
+    paths = Path("/n"), Path("/r"), Path("/s")
+    first, again = nats_launch(*paths, None, {}).argv, nats_launch(*paths, 4111, {}).argv
+    assert first[first.index("-p") + 1] == "-1"
+    assert again[again.index("-p") + 1] == "4111"
+
+
+def test_how_an_exit_is_told() -> None:
+    assert describe_exit(3) == "ended with status 3"
+    assert describe_exit(-9) == "was ended by SIGKILL"
+    assert describe_exit(-250) == "was ended by signal 250"
+
+
+def test_the_first_steps_can_be_pasted() -> None:
+    assert first_steps("http://127.0.0.1:8080", "/a b/nemo", 8080)[2] == "'/a b/nemo' inference get-url"
+    assert "--base-url http://127.0.0.1:9 " in first_steps("http://127.0.0.1:9", "/nemo", 9)[1]
