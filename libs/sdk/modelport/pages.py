@@ -1,15 +1,18 @@
 """Lists that fetch their further pages by themselves."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from modelport.calls import Call, parse_as
 from modelport_contracts.pages import Page, Pagination
 
 T = TypeVar("T")
 
-ListCall = Callable[[int | None], Call[Page[T]]]
-"""Builds the call of one page; None is the page that the user asked for."""
+
+class ListCall(Protocol[T]):
+    """Builds the call of one page; None is the page that the user asked for."""
+
+    def __call__(self, number: int | None, /) -> Call[Page[T]]: ...
 
 
 def page_of(item: type[T]) -> Callable[[Any], Page[T]]:

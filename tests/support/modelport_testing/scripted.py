@@ -91,9 +91,9 @@ def serve_script() -> Iterator[Script]:
             asked = Asked(self.command, self.path, headers, self.rfile.read(length))
             _send(self, script.answer(asked))
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 (names of the base class)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             pass
 
     class Server(ThreadingHTTPServer):
