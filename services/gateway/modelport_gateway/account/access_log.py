@@ -1,0 +1,82 @@
+"""The access log: one JSON line per request, formatted as bytes and written in batches (docs/dataplane.md, Speed).
+
+Queries are left out: a key may stand in one. Credentials and bodies never get here.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+_log = logging.getLogger(__name__)
+_MAX_PENDING: Final = 100_000
+_PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One finished request. Bytes are as they came and need not be safe in JSON."""
+
+    request_id: bytes
+    method: bytes
+    route: bytes
+    """The route's path and the tail, without the query."""
+    status: int
+    code: str
+    """The error's code, or empty."""
+    provider: str
+    bytes_in: int
+    bytes_out: int
+    duration_s: float
+
+
+class AccessLog:
+    """Collects records; `flush` hands them to `write` in one piece. A sink that fails never fails a request."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._pending: list[bytes] = []
+        self.lost = 0
+        """Records dropped because the sink failed or could not keep up."""
+
+    def add(self, stamp: bytes, record: Record) -> None:
+        """Format a record; `stamp` is its time."""
+        if len(self._pending) >= _MAX_PENDING:
+            self.lost += 1
+            return
+        self._pending.append(
+            b'{"time":"%b","id":"%b","method":"%b","path":"%b","status":%d,"code":"%b","provider":"%b",'
+            b'"in":%d,"out":%d,"ms":%.2f}\n'
+            % (
+                stamp,
+                safe(record.request_id),
+                safe(record.method),
+                safe(record.route),
+                record.status,
+                record.code.encode(),
+                record.provider.encode(),
+                record.bytes_in,
+                record.bytes_out,
+                record.duration_s * 1000,
+            )
+        )
+
+    def flush(self) -> None:
+        """Write what has been collected."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        try:
+            self._write(b"".join(pending))
+        except OSError:
+            if not self.lost:
+                _log.exception("the access log cannot be written; records are being dropped")
+            self.lost += len(pending)
+
+
+def safe(text: bytes) -> bytes:
+    """Escape bytes for a JSON string; the usual ones need nothing."""
+    if not text.translate(None, _PLAIN):
+        return text
+    return json.dumps(text.decode("latin-1"))[1:-1].encode()

@@ -1,0 +1,315 @@
+"""A request's way through the gateway, in order: parse, route, admit, pick, prepare, send, relay, account.
+
+`parse/connection.py` cuts a request and opens an exchange here. If everything is known, the body is complete and a
+connection to the provider stands idle, the request is on its way before `begin` returns, without a task. Anything
+else gets a task, which ends when the request has been handed to a connection: from there on bytes move by callbacks.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Collection, Iterable
+
+import structlog
+
+from modelport_contracts.records import record_key
+from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.account.clock import Clock, Ticker
+from modelport_gateway.admit.admission import Limits, admit
+from modelport_gateway.errors import (
+    BadRequestError,
+    DrainingError,
+    GatewayError,
+    SecretMissingError,
+    TableAwayHereError,
+    UpstreamClosedError,
+)
+from modelport_gateway.parse.connection import ClientConnection, connection_class
+from modelport_gateway.parse.head import RequestHead
+from modelport_gateway.parse.path import RouteKind, RouteName, decode_tail, listing_request, parse_route_part
+from modelport_gateway.prepare.body import named_model
+from modelport_gateway.prepare.outgoing import needs_whole_body, outgoing, read_body, reads_body
+from modelport_gateway.prepare.secrets import SecretValues, marker_version
+from modelport_gateway.prepare.splice import JsonObject
+from modelport_gateway.prepare.target import Target
+from modelport_gateway.relay.context import Context, Timeouts
+from modelport_gateway.relay.cors import is_preflight, preflight_lines
+from modelport_gateway.relay.exchange import Exchange
+from modelport_gateway.route.listing import list_models, show_model
+from modelport_gateway.route.lookup import Gathered, Known, UnknownHereError
+from modelport_gateway.route.resolve import find_target, min_revision
+from modelport_gateway.route.table import RoutingTable
+from modelport_gateway.send.connection import UpstreamConnection
+from modelport_gateway.send.egress import Egress
+from modelport_gateway.send.pool import Pool, PoolLimits
+from modelport_routing.errors import TableAwayError
+
+log = structlog.get_logger()
+
+_REMEMBERED_ROUTES = 4096
+_SWEEP_EVERY_S = 1.0
+
+
+class DataPlane:
+    """Everything between a client's connection and a provider's.
+
+    `gateway_id` signs requests (CDN-Loop), so that a loop is noticed. `own_addresses` are refused as destinations.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: RoutingTable,
+        secrets: SecretValues,
+        gateway_id: str,
+        own_addresses: Iterable[tuple[str, int]],
+        access_log: AccessLog,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        pool_limits: PoolLimits | None = None,
+        connect_timeout_s: float = 5.0,
+        cors_origins: Collection[str] = (),
+        tls: ssl.SSLContext | None = None,
+        clock: Clock | None = None,
+        tick_s: float = 0.1,
+    ) -> None:
+        self._table = table
+        self._known = Known(table)
+        self._secrets = secrets
+        self._clock = clock or Clock()
+        self._token = f"modelport-{gateway_id}".encode()
+        self._loop_line = b"CDN-Loop: " + self._token
+        egress = Egress(own_addresses, connect_timeout_s=connect_timeout_s, tls=tls)
+        self._pool = Pool(egress, lambda: self._clock.now, pool_limits)
+        self.context = Context(
+            self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry
+        )
+        self.connections: set[ClientConnection] = set()
+        self.is_serving = True
+        """False: inference is refused with 503 (joining, or left)."""
+        self._routes: dict[bytes, RouteName] = {}
+        self._ticker = Ticker(tick_s, self._tick)
+        self._swept_at = 0.0
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to keep time; needs the running event loop."""
+        self._ticker.start()
+
+    def begin_drain(self) -> None:
+        """From now on every reply closes its connection, so that clients come back somewhere else."""
+        self.context.draining = True
+
+    async def close(self) -> None:
+        """End what is left, streams with an error event, and close all connections to providers."""
+        self.is_serving = False
+        for exchange in list(self.context.active):
+            exchange.fail(DrainingError("this gateway is shutting down; try again"))
+        self._ticker.stop()
+        self._pool.close()
+        self.context.access_log.flush()
+
+    def _tick(self) -> None:
+        clock = self._clock
+        clock.tick()
+        self.context.access_log.flush()
+        for exchange in list(self.context.active):
+            exchange.check_time(clock.now)
+        if clock.now - self._swept_at >= _SWEEP_EVERY_S:
+            self._swept_at = clock.now
+            self._pool.sweep()
+        for connection in list(self.connections):
+            connection.check_time(clock.now)
+
+    # parse and admit
+
+    def open_exchange(
+        self, client: ClientConnection, head: RequestHead, route_part: bytes, tail: bytes, query: bytes
+    ) -> Exchange:
+        """Make the exchange of a request whose path is an inference path. Raises GatewayError."""
+        route = self._routes.get(route_part)
+        if route is None:
+            if len(self._routes) >= _REMEMBERED_ROUTES:
+                self._routes.clear()
+            route = self._routes[route_part] = parse_route_part(route_part)
+        listing = listing_request(head.method, tail, query) if route.kind is RouteKind.OPENAI else None
+        tail, query = decode_tail(tail, query)
+        exchange = Exchange(client, self.context, head, route, tail, query)
+        exchange.listing = listing
+        return exchange
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve a request: at once if nothing has to be waited for, else in a task."""
+        head = exchange.head
+        try:
+            if self.context.cors_origins and is_preflight(head):
+                exchange.answer(204, b"", preflight_lines(self.context.cors_origins, head))
+                return
+            admit(head, self._token, is_serving=self.is_serving)
+            is_simple = exchange.body_done and exchange.listing is None and head.min_revision is None
+            if is_simple and self._send_now(exchange):
+                return
+        except GatewayError as error:
+            exchange.fail(error)
+            return
+        exchange.task = asyncio.get_running_loop().create_task(self._serve(exchange))
+
+    def _send_now(self, exchange: Exchange) -> bool:
+        """Send a complete request if all it needs is here. Raises GatewayError."""
+        head, kind = exchange.head, exchange.route.kind
+        parsed = read_body(kind, exchange.body()) if reads_body(kind, head) else None
+        try:
+            target, served_id = find_target(self._known, exchange.route, _model_of(kind, parsed), self._loop_line)
+        except UnknownHereError:
+            return False
+        if not self._has_credential(target):
+            return False
+        connection = self._pool.origin(target.base.origin).take()
+        if connection is None:
+            return False
+        self._send(exchange, target, connection, parsed, served_id)
+        return True
+
+    # The way of a request that has to wait for something
+
+    async def _serve(self, exchange: Exchange) -> None:
+        failure: GatewayError
+        try:
+            if exchange.listing is not None:
+                body = await self._listing(exchange.route.workspace, exchange.listing)
+                exchange.task = None
+                exchange.answer(200, body)
+            else:
+                await self._send_later(exchange)
+                exchange.task = None
+            return
+        except asyncio.CancelledError:
+            exchange.task = None
+            raise
+        except GatewayError as error:
+            failure = error
+        except TableAwayError as error:
+            failure = TableAwayHereError(str(error) or "the routing table is away; try again")
+        except Exception:
+            log.exception("a request failed in the gateway", route=exchange.route.path.decode())
+            failure = GatewayError("the gateway failed; its log says why")
+        exchange.task = None
+        exchange.fail(failure)
+
+    async def _listing(self, workspace: str, model_id: str) -> bytes:
+        return await (show_model(self._table, workspace, model_id) if model_id else list_models(self._table, workspace))
+
+    async def _send_later(self, exchange: Exchange) -> None:
+        head, kind = exchange.head, exchange.route.kind
+        at_least = min_revision(head.min_revision)
+        if at_least is None:
+            raise BadRequestError("x-modelport-min-revision is not a revision of the models service")
+        parsed = read_body(kind, await exchange.whole_body()) if reads_body(kind, head) else None
+        target, served_id = await self._find(exchange, _model_of(kind, parsed), at_least)
+        exchange.target = target
+        await self._get_credential(target)
+        if parsed is None and needs_whole_body(head, target):
+            await exchange.whole_body()
+        connection = self._pool.origin(target.base.origin).take()
+        if connection is None:
+            connection = await self._pool.connect(target.base.origin)
+            try:
+                if not self._has_credential(target):
+                    await self._get_credential(target)  # it was rotated or deleted meanwhile
+                if connection.transport.is_closing():
+                    raise UpstreamClosedError(f"{target.base.origin} closed the connection at once")
+            except BaseException:
+                connection.discard()
+                raise
+        self._send(exchange, target, connection, parsed, served_id)
+
+    async def _find(self, exchange: Exchange, model: str | None, at_least: int) -> tuple[Target, bytes | None]:
+        gathered = Gathered(self._table)
+        route = exchange.route
+        if at_least and route.kind is RouteKind.PROVIDER:
+            # The near cache may know an older revision, which is not what was asked for.
+            key = record_key("provider", route.workspace, route.name)
+            await gathered.ask(UnknownHereError(key), min_revision=at_least)
+        while True:
+            try:
+                return find_target(gathered, route, model, self._loop_line, at_least)
+            except UnknownHereError as unknown:
+                await gathered.ask(unknown)
+
+    def _retry(self, exchange: Exchange, data: bytes) -> None:
+        exchange.task = asyncio.get_running_loop().create_task(self._send_again(exchange, data))
+
+    async def _send_again(self, exchange: Exchange, data: bytes) -> None:
+        target = exchange.target
+        assert target is not None
+        try:
+            connection = await self._pool.connect(target.base.origin)
+        except GatewayError as error:
+            exchange.task = None
+            exchange.fail(error)
+            return
+        except asyncio.CancelledError:
+            exchange.task = None
+            raise
+        exchange.task = None
+        exchange.send(connection, data)
+
+    # prepare and send
+
+    def _send(
+        self,
+        exchange: Exchange,
+        target: Target,
+        connection: UpstreamConnection,
+        parsed: JsonObject | None,
+        served_id: bytes | None,
+    ) -> None:
+        """Put the request together and send it; nothing is awaited between the credential's check and here."""
+        exchange.target = target
+        try:
+            request = outgoing(
+                exchange.head,
+                target,
+                exchange.tail,
+                exchange.query,
+                parsed=parsed,
+                served_id=served_id,
+                body=exchange.body() if exchange.body_done else None,
+            )
+        except GatewayError:
+            connection.discard()
+            raise
+        if request.body is None:
+            exchange.stream(connection, request.head)
+        else:
+            exchange.send(connection, request.head + request.body)
+
+    def _has_credential(self, target: Target) -> bool:
+        """Say whether the target's header block holds what its secret's marker allows."""
+        if target.secret_key is None:
+            return True
+        marker = self._table.peek(target.secret_key)
+        return marker is not None and marker.present and marker_version(marker) <= target.secret_version
+
+    async def _get_credential(self, target: Target) -> None:
+        if target.secret_name is None or self._has_credential(target):
+            return
+        try:
+            secret = await self._secrets.get(target.workspace, target.secret_name)
+        except SecretMissingError:
+            target.drop_secret()
+            raise
+        if secret.version != target.secret_version:
+            target.set_secret(secret.value, secret.version)
+
+
+def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:
+    """Return the protocol class for `uvicorn.Config(http=...)`."""
+    return connection_class(data_plane)
+
+
+def _model_of(kind: RouteKind, parsed: JsonObject | None) -> str | None:
+    if kind is not RouteKind.OPENAI:
+        return None
+    assert parsed is not None
+    return named_model(parsed)

@@ -1,0 +1,373 @@
+"""A client's connection: uvicorn's httptools protocol, with heads cut here and inference requests kept from ASGI.
+
+Requests are taken one at a time: bytes that come while a reply is outstanding wait, so replies keep the order of
+requests whichever side serves them. Everything else reaches uvicorn's own class, and with it the FastAPI app, through
+the callbacks its parser would have made.
+"""
+
+import asyncio
+from typing import Any, Protocol
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from modelport_gateway.errors import (
+    BadRequestError,
+    GatewayError,
+    HeadTooLargeError,
+    MalformedError,
+    NotImplementedHereError,
+    RequestTimeoutError,
+    TargetTooLongError,
+)
+from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
+from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head
+from modelport_gateway.parse.lines import END_OF_HEAD
+from modelport_gateway.parse.path import INFERENCE_PREFIX, split_route, split_target
+from modelport_gateway.relay.context import Context
+from modelport_gateway.relay.exchange import Exchange
+
+_MAX_WAITING = 64 * 1024
+_MAX_DISCARDED = 1024 * 1024
+_NEVER = float("inf")
+_FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r")
+
+
+class Service(Protocol):
+    """Who serves inference requests: the data plane."""
+
+    context: Context
+    connections: "set[ClientConnection]"
+
+    def open_exchange(
+        self, client: "ClientConnection", head: RequestHead, route_part: bytes, tail: bytes, query: bytes
+    ) -> Exchange:
+        """Make the exchange of a request. Raises GatewayError."""
+        ...
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve a request of which the first bytes are here."""
+        ...
+
+
+class _ParserView:
+    """What uvicorn's class asks its parser for; the head was parsed here."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, head: RequestHead) -> None:
+        self._head = head
+
+    def get_method(self) -> bytes:
+        return self._head.method
+
+    def get_http_version(self) -> str:
+        return "1.0" if self._head.is_http_10 else "1.1"
+
+    def should_keep_alive(self) -> bool:
+        return self._head.keep_alive
+
+    def should_upgrade(self) -> bool:
+        return False
+
+
+class ClientConnection(HttpToolsProtocol):
+    """One connection of a client."""
+
+    service: Service
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser = None  # type: ignore[assignment]  # heads are parsed here
+        # Of the connection
+        self._context = self.service.context
+        self._buffer = b""
+        """Bytes of a head that is not complete, or that wait for the reply before."""
+        self._deadline = _NEVER
+        self._closes = False
+        """No further request is taken."""
+        self._is_leaving = False
+        """uvicorn is about to exit: what has begun to come is still served."""
+        # Of the request
+        self._exchange: Exchange | None = None
+        self._body: Body = NO_BODY
+        self._discarded = 0
+        self._is_discarding = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.service.connections.add(self)
+        self._deadline = self._context.clock.now + self._context.timeouts.head_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.service.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_left()
+        self._buffer = b""
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closes and self._is_at_boundary:
+            return
+        if not self._body.done:
+            self._take_body(data)
+        elif self._is_busy:
+            self._buffer += data
+            if len(self._buffer) > _MAX_WAITING:
+                self.flow.pause_reading()
+        else:
+            self._take_head(self._buffer + data if self._buffer else data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._exchange is not None:
+            self._exchange.write_paused()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._exchange is not None:
+            self._exchange.write_resumed()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._exchange is not None or self._asgi_is_busy
+
+    @property
+    def _asgi_is_busy(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def _is_at_boundary(self) -> bool:
+        return self._body.done and not self._is_busy
+
+    # A head
+
+    def _take_head(self, data: bytes) -> None:
+        try:
+            end = self._end_of_head(data)
+            if end == 0:
+                return
+            head = parse_request_head(data[:end], self._context.limits.max_fields)
+            self._buffer = b""
+            self._deadline = _NEVER
+            self._body = head.body()
+            path, query = split_target(head.target)
+            route = split_route(path)
+            if route is not None:
+                exchange = self._open(head, route, query)
+            else:
+                if INFERENCE_PREFIX in path and not path.startswith(b"/"):
+                    check_inference_target(head.target)
+                exchange = None
+                self._start_asgi(head)
+        except GatewayError as error:
+            self._refuse(error)
+            return
+        rest = data[end:]
+        if self._body.done:
+            self._buffer = rest
+            if exchange is not None:
+                exchange.body_ended()
+            else:
+                super().on_message_complete()
+        elif rest:
+            self._take_body(rest)
+        if exchange is not None and self._exchange is exchange:
+            self.service.begin(exchange)
+
+    def _open(self, head: RequestHead, route: tuple[bytes, bytes], query: bytes) -> Exchange:
+        if head.wants_websocket:
+            raise NotImplementedHereError("WebSockets are not forwarded; use HTTP")
+        check_inference_target(head.target)
+        self._exchange = self.service.open_exchange(self, head, route[0], route[1], query)
+        return self._exchange
+
+    def _end_of_head(self, data: bytes) -> int:
+        """Return the offset behind the head, or 0 where it is not complete; then what came is kept."""
+        if data.startswith(b"\r\n"):
+            data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
+        found = data.find(END_OF_HEAD)
+        limit = self._context.limits.max_head
+        if 0 <= found <= limit - 4:
+            return found + 4
+        if len(data) >= limit:
+            if b"\r\n" not in data[:limit]:
+                raise TargetTooLongError(f"the request line is longer than {limit} bytes")
+            raise HeadTooLargeError(f"the request's headers are larger than {limit} bytes")
+        if data:
+            if data[0] not in _FIRST_BYTES or data.count(b"\n") != data.count(b"\r\n"):
+                # What cannot become a valid head is not waited for.
+                raise MalformedError("this is not HTTP/1.1")
+            if not self._buffer:
+                self._deadline = self._context.clock.now + self._context.timeouts.head_s
+        self._buffer = data
+        return 0
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer a request that never became an exchange, and close: what follows is framed for nobody."""
+        self._buffer = b""
+        self._lose_framing()
+        self._is_discarding = True
+        if not self.transport.is_closing():
+            self.transport.write(self._context.refusal(error))
+            self._linger()
+
+    def _lose_framing(self) -> None:
+        self._closes = True
+        self._body = BodyUntilClose()
+
+    def _start_asgi(self, head: RequestHead) -> None:
+        self.on_message_begin()
+        self.url = head.target
+        for name, value in head.header_pairs():
+            self.on_header(name, value)
+        self.parser = _ParserView(head)  # type: ignore[assignment]
+        try:
+            self.on_headers_complete()
+        except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):
+            raise BadRequestError("the request target is no path of this server") from None
+
+    # A body
+
+    def _take_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        body = self._body
+        try:
+            payload, rest = body.feed(data)
+        except FramingError as error:
+            self._lose_framing()
+            if self._is_discarding:
+                self.transport.close()
+            elif exchange is not None:
+                exchange.fail(MalformedError(f"the request's body is malformed: {error}"))
+            else:
+                self.transport.close()
+            return
+        if self._is_discarding:
+            self._discard(len(data), body.done, rest)
+            return
+        if exchange is not None:
+            if payload:
+                exchange.body_received(payload)
+            if body.done:
+                exchange.body_ended()
+        else:
+            if payload:
+                super().on_body(payload)
+            if body.done:
+                super().on_message_complete()
+        if rest:
+            self._buffer += rest
+
+    def _discard(self, length: int, done: bool, rest: bytes) -> None:
+        """Read on after the reply, so that the client sees the reply and not a reset (RFC 9112, 9.6)."""
+        self._discarded += length
+        if done:
+            self._is_discarding = False
+            if self._closes:
+                self.transport.close()
+                return
+            self._buffer = rest
+            self._await_next()
+        elif self._discarded > _MAX_DISCARDED:
+            self.transport.close()
+
+    # What the exchange asks for
+
+    def write(self, data: bytes) -> None:
+        """Send reply bytes."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause_body(self) -> None:
+        """Stop reading from the client."""
+        if not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def resume_body(self) -> None:
+        """Read on."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def abort(self) -> None:
+        """Close with a reset."""
+        self._exchange = None
+        self._closes = True
+        self.transport.abort()
+
+    def exchange_ended(self, *, keep_alive: bool) -> None:
+        """The reply is complete, or as complete as it will be."""
+        self._exchange = None
+        if not keep_alive:
+            self._closes = True
+        self.on_response_complete()
+
+    # Between requests
+
+    def on_response_complete(self) -> None:
+        """uvicorn calls this too, at the end of an ASGI reply."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if not self._body.done:
+            self._is_discarding = True
+            self._discarded = 0
+            self._linger()
+        elif self._closes or (self._is_leaving and not self._buffer):
+            self.transport.close()
+        else:
+            self._await_next()
+
+    def _linger(self) -> None:
+        self._deadline = self._context.clock.now + self._context.timeouts.linger_s
+        if self._closes and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _await_next(self) -> None:
+        self._deadline = self._context.clock.now + self._context.timeouts.keep_alive_s
+        if self._buffer:
+            # Not from here: a read full of small requests would nest as deeply as it is long.
+            self.loop.call_soon(self._take_waiting)
+
+    def _take_waiting(self) -> None:
+        if self._buffer and self._is_at_boundary and not self._closes and not self.transport.is_closing():
+            data, self._buffer = self._buffer, b""
+            self._take_head(data)
+
+    def shutdown(self) -> None:
+        """uvicorn is about to exit: finish what was begun, close what is idle."""
+        self._is_leaving = True
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+        elif self._is_busy:
+            super().shutdown()
+        elif not self._buffer and self._body.done:
+            self.transport.close()
+
+    def check_time(self, now: float) -> None:
+        """Close a connection that has waited too long for a head, a next request, or the end of a lost body."""
+        if now < self._deadline or self.transport.is_closing():
+            return
+        self._deadline = _NEVER
+        if self._buffer and self._is_at_boundary and not self._closes:
+            self._refuse(RequestTimeoutError("the request's headers did not come in time"))
+        else:
+            self.transport.close()
+
+
+def connection_class(service: Service) -> type[ClientConnection]:
+    """Return the class for `uvicorn.Config(http=...)`, bound to a data plane."""
+    return type("ClientConnection", (ClientConnection,), {"service": service})

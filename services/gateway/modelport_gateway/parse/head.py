@@ -1,0 +1,196 @@
+"""A request's head: cut, judged, and read once (RFC 9112, 3; docs/dataplane.md, uvicorn and httptools).
+
+llhttp validates the bytes; it accepts several things that a gateway must not forward, and those rules are written
+out in `parse_request_head`. The validator sees one head and nothing else, so neither a body nor an `Upgrade` can
+make it read bytes in another way than the framing decided here.
+"""
+
+from typing import Final
+
+import httptools
+
+from modelport_gateway.errors import (
+    BadRequestError,
+    ExpectationError,
+    HeadTooLargeError,
+    MalformedError,
+    MethodRefusedError,
+    NotImplementedHereError,
+    VersionError,
+)
+from modelport_gateway.parse.fields import FIRST_KEPT, Field, FieldTable, classify
+from modelport_gateway.parse.framing import NO_BODY, Body, ChunkedBody, CountedBody
+from modelport_gateway.parse.lines import field_name, field_value, tokens
+
+FORWARDED_METHODS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
+METHODS_WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+_PERSISTENCE: Final = frozenset({b"keep-alive", b"close"})
+_fields = FieldTable(classify)
+
+
+class RequestHead:
+    """What a request says before its body."""
+
+    __slots__ = (
+        "all_lines",
+        "cdn_loop",
+        "chunked",
+        "content_encoding",
+        "content_length",
+        "content_type",
+        "expects_continue",
+        "has_idempotency_key",
+        "is_http_10",
+        "keep_alive",
+        "lines",
+        "method",
+        "min_revision",
+        "origin",
+        "preflight_method",
+        "request_id",
+        "target",
+        "wants_websocket",
+    )
+
+    def __init__(self, method: bytes, target: bytes, is_http_10: bool, all_lines: list[bytes]) -> None:
+        self.method = method
+        self.target = target
+        self.is_http_10 = is_http_10
+        self.all_lines = all_lines
+        self.lines: list[bytes] = []
+        """Those that may go to a provider, as they came and in their order."""
+        self.content_length = -1
+        """-1 where the client named none."""
+        self.chunked = False
+        self.keep_alive = not is_http_10
+        self.expects_continue = False
+        self.wants_websocket = False
+        self.has_idempotency_key = False
+        self.min_revision: bytes | None = None
+        self.content_type: bytes | None = None
+        self.content_encoding: bytes | None = None
+        self.request_id: bytes | None = None
+        self.cdn_loop: bytes | None = None
+        self.origin: bytes | None = None
+        self.preflight_method: bytes | None = None
+
+    def body(self) -> Body:
+        """Return the framing of the body that follows."""
+        if self.chunked:
+            return ChunkedBody()
+        return CountedBody(self.content_length) if self.content_length > 0 else NO_BODY
+
+    def header_pairs(self) -> list[tuple[bytes, bytes]]:
+        """Return all headers as ASGI wants them."""
+        return [(field_name(line), field_value(line)) for line in self.all_lines]
+
+
+def parse_request_head(head: bytes, max_fields: int) -> RequestHead:
+    """Parse a head that ends in CRLF CRLF. Raises GatewayError for what must not be forwarded."""
+    lines = head[:-4].split(b"\r\n")
+    request_line = lines.pop(0)
+    if len(lines) > max_fields:
+        raise HeadTooLargeError(f"the request has more than {max_fields} header fields; send fewer")
+    parts = request_line.split(b" ")
+    if len(parts) != 3:
+        raise MalformedError("the request line is not METHOD, one space, target, one space, version")
+    method, target, version = parts
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        if not version.startswith(b"HTTP/"):
+            raise MalformedError("the request line does not end in an HTTP version")
+        raise VersionError("this HTTP version is not spoken here; use HTTP/1.1")
+    if method not in FORWARDED_METHODS:
+        raise MethodRefusedError("this method is not forwarded; use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
+    _validate(head)
+    parsed = RequestHead(method, target, version == b"HTTP/1.0", lines)
+    _read_fields(parsed)
+    return parsed
+
+
+def _validate(head: bytes) -> None:
+    try:
+        httptools.HttpRequestParser(None).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # a valid head; the upgrade itself is refused or ignored
+    except httptools.HttpParserError as error:
+        raise MalformedError(f"the request is not valid HTTP/1.1: {error}") from None
+
+
+def _read_fields(head: RequestHead) -> None:
+    known, keep = _fields.known, head.lines
+    hosts = 0
+    named: list[bytes] | None = None
+    for line in head.all_lines:
+        name = line[: line.find(b":")]
+        field = known.get(name)
+        if field is None:
+            field = _fields.learn(name)
+        if not field:
+            keep.append(line)
+            continue
+        if field == Field.DROP:
+            continue
+        if field >= FIRST_KEPT:
+            keep.append(line)
+        value = field_value(line)
+        if field == Field.HOST:
+            hosts += 1
+        elif field == Field.CONTENT_TYPE:
+            head.content_type = value
+        elif field == Field.CONTENT_LENGTH:
+            head.content_length = int(value)
+        elif field == Field.CONNECTION:
+            named = (named or []) + tokens(value)
+        else:
+            _read_rare(head, field, value)
+    if hosts != 1 and (hosts > 1 or not head.is_http_10):
+        raise MalformedError("an HTTP/1.1 request names exactly one Host")
+    if named is not None:
+        _apply_connection(head, named)
+
+
+def _read_rare(head: RequestHead, field: int, value: bytes) -> None:
+    if field == Field.TRANSFER_ENCODING:
+        if head.is_http_10:
+            raise MalformedError("an HTTP/1.0 request has no Transfer-Encoding")
+        if value.lower() != b"chunked":
+            raise NotImplementedHereError("the only Transfer-Encoding spoken here is chunked")
+        head.chunked = True
+    elif field == Field.EXPECT:
+        if value.lower() != b"100-continue":
+            raise ExpectationError("the only expectation known here is 100-continue")
+        head.expects_continue = not head.is_http_10
+    elif field == Field.UPGRADE:
+        head.wants_websocket = head.wants_websocket or b"websocket" in tokens(value)
+    elif field == Field.MIN_REVISION:
+        head.min_revision = value
+    elif field == Field.CONTENT_ENCODING:
+        head.content_encoding = value if head.content_encoding is None else head.content_encoding + b"," + value
+    elif field == Field.REQUEST_ID:
+        head.request_id = value
+    elif field == Field.CDN_LOOP:
+        head.cdn_loop = value if head.cdn_loop is None else head.cdn_loop + b"," + value
+    elif field == Field.IDEMPOTENCY_KEY:
+        head.has_idempotency_key = True
+    elif field == Field.ORIGIN:
+        head.origin = value
+    else:
+        head.preflight_method = value
+
+
+def _apply_connection(head: RequestHead, named: list[bytes]) -> None:
+    if b"close" in named:
+        head.keep_alive = False
+    drop = {name for name in named if name not in _PERSISTENCE}
+    if drop:
+        # Whatever Connection names is for this hop alone (RFC 9110, 7.6.1).
+        head.lines = [line for line in head.lines if field_name(line) not in drop]
+
+
+def check_inference_target(target: bytes) -> None:
+    """Refuse what llhttp lets through in a request target and no provider should have to judge."""
+    if not target.startswith(b"/"):
+        raise BadRequestError("send the path alone as the request target, not a whole URL")
+    for character in b'#\\"<>':
+        if character in target:
+            raise BadRequestError(f"the request target holds {chr(character)!r}; percent-encode it")

@@ -1,0 +1,1 @@
+"""From the client's request to the provider's: URL, headers, credential, body edits."""

@@ -1,0 +1,182 @@
+"""The values of secrets, held no longer than their markers allow (docs/propagation.md, rule 23).
+
+The routing table holds a marker per secret: that it exists, and its version. A value is fetched from the secrets
+service once per version and kept here; the request path looks at the marker only.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from modelport_contracts.errors import REVISION_HEADER, SERVICE_TOKEN_HEADER
+from modelport_contracts.records import SecretRecord, record_key
+from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError
+from modelport_gateway.route.table import Entry, RoutingTable
+
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 0.05
+_BACKOFF_S: Final = 1.0
+"""After a failed fetch a value of an older version is served this long before the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """A value and the version it belongs to. Its repr shows the version only."""
+
+    value: str
+    version: int
+
+    def __repr__(self) -> str:
+        return f"SecretValue(version={self.version})"
+
+
+class SecretsUnreachableError(Exception):
+    """The secrets service does not answer, or not in the way it should."""
+
+
+class SecretsClient:
+    """Reveals one secret. `http` is an httpx client without redirects; the token is the gateway's own."""
+
+    def __init__(self, http: httpx.AsyncClient, secrets_url: str, service_token: str, timeout_s: float = 5.0) -> None:
+        self._http = http
+        self._url = secrets_url.rstrip("/")
+        self._headers = {SERVICE_TOKEN_HEADER: service_token}
+        self._timeout_s = timeout_s
+
+    async def reveal(self, workspace: str, name: str) -> SecretValue | None:
+        """Fetch a value, or None where there is no such secret. Raises SecretsUnreachableError."""
+        url = f"{self._url}/apis/secrets/v2/workspaces/{workspace}/secrets/{name}/access"
+        try:
+            reply = await self._http.get(url, headers=self._headers, timeout=self._timeout_s, follow_redirects=False)
+        except httpx.HTTPError as error:
+            raise SecretsUnreachableError(type(error).__name__) from None
+        if reply.status_code == 404:
+            return None
+        if reply.status_code != 200:
+            raise SecretsUnreachableError(f"status {reply.status_code}")
+        try:
+            value = reply.json()["value"]
+            version = int(reply.headers[REVISION_HEADER].rpartition(".")[2])
+        except (ValueError, KeyError, TypeError):
+            raise SecretsUnreachableError("a reply of another shape") from None
+        if not isinstance(value, str):
+            raise SecretsUnreachableError("a reply of another shape")
+        return SecretValue(value, version)
+
+
+class _Held:
+    """What is known of one secret."""
+
+    __slots__ = ("fetch", "retry_at", "superseded_at", "value")
+
+    def __init__(self) -> None:
+        self.value: SecretValue | None = None
+        self.fetch: asyncio.Task[SecretValue | None] | None = None
+        self.superseded_at: float | None = None
+        """When a newer version than the held one was first seen and could not be fetched."""
+        self.retry_at = 0.0
+
+
+class SecretValues:
+    """Values by `secret/<workspace>/<name>`.
+
+    `clock` is monotonic, in seconds. `grace_s`: how long a value serves after a rotation while the secrets service
+    is away. After a deletion it never does.
+    """
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        client: SecretsClient,
+        *,
+        clock: Callable[[], float],
+        grace_s: float = 300.0,
+    ) -> None:
+        self._table = table
+        self._client = client
+        self._clock = clock
+        self._grace_s = grace_s
+        self._held: dict[str, _Held] = {}
+
+    async def get(self, workspace: str, name: str) -> SecretValue:
+        """Return the value that the marker allows.
+
+        Raises SecretMissingError, SecretsAwayError, and what the table's `get` raises.
+        """
+        key = record_key("secret", workspace, name)
+        marker = await self._table.get(key)
+        label = f"{workspace}/{name}"
+        if not marker.present:
+            self._drop(key)
+            raise _missing(label)
+        version = marker_version(marker)
+        held = self._held.setdefault(key, _Held())
+        if held.value is not None and held.value.version >= version:
+            return held.value
+        return await self._fetch(held, key, workspace, name, version)
+
+    async def _fetch(self, held: _Held, key: str, workspace: str, name: str, version: int) -> SecretValue:
+        label = f"{workspace}/{name}"
+        if self._clock() < held.retry_at:
+            return self._older(held, label)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(_PAUSE_S)
+            try:
+                value = await self._single_flight(held, workspace, name)
+            except SecretsUnreachableError:
+                break
+            if value is None:
+                self._drop(key)
+                raise _missing(label)
+            if value.version >= version:
+                if self._held.get(key) is held:  # else it was deleted meanwhile
+                    held.value, held.superseded_at, held.retry_at = value, None, 0.0
+                return value
+        held.retry_at = self._clock() + (_BACKOFF_S if held.value is not None else 0.0)
+        return self._older(held, label)
+
+    async def _single_flight(self, held: _Held, workspace: str, name: str) -> SecretValue | None:
+        if held.fetch is None:
+            held.fetch = asyncio.ensure_future(self._client.reveal(workspace, name))
+            held.fetch.add_done_callback(lambda task: _finished(held, task))
+        # Shielded: a client that leaves must not fail the others that wait for the same value.
+        return await asyncio.shield(held.fetch)
+
+    def _older(self, held: _Held, label: str) -> SecretValue:
+        now = self._clock()
+        if held.value is not None:
+            if held.superseded_at is None:
+                held.superseded_at = now
+            if now - held.superseded_at < self._grace_s:
+                return held.value
+        raise SecretsAwayError(
+            f"the value of secret {label} is not known here and the secrets service does not answer; try again"
+        )
+
+    def _drop(self, key: str) -> None:
+        held = self._held.pop(key, None)
+        if held is not None:
+            held.value = None
+
+
+def marker_version(marker: Entry) -> int:
+    """Return the version that a present marker names; it is the record's revision."""
+    if not isinstance(marker.compiled, int):
+        marker.compiled = SecretRecord.model_validate_json(marker.payload or b"").version
+    return marker.compiled
+
+
+def _finished(held: _Held, task: "asyncio.Task[SecretValue | None]") -> None:
+    held.fetch = None
+    if not task.cancelled():
+        task.exception()  # fetched, so that an abandoned failure is not reported as never retrieved
+
+
+def _missing(label: str) -> GatewayError:
+    return SecretMissingError(
+        f"the provider names secret {label}, which does not exist; create it or change the provider"
+    )

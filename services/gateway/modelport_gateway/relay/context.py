@@ -1,0 +1,83 @@
+"""What all exchanges of one gateway process share."""
+
+import os
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from modelport_gateway.account.access_log import AccessLog, Record
+from modelport_gateway.account.clock import Clock
+from modelport_gateway.admit.admission import Limits
+from modelport_gateway.errors import GatewayError
+from modelport_gateway.relay.replies import error_reply
+
+if TYPE_CHECKING:
+    from modelport_gateway.relay.exchange import Exchange
+
+_ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._~:+/=@\-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds. First byte: the default of the official SDKs, after which they would have given up."""
+
+    head_s: float = 10.0
+    first_byte_s: float = 600.0
+    idle_s: float = 300.0
+    keep_alive_s: float = 75.0
+    """uvicorn's 5 s race the connection pools of clients."""
+    linger_s: float = 1.0
+
+
+class Context:
+    """Clock, log, limits in time, and the exchanges that are running."""
+
+    __slots__ = (
+        "_counter",
+        "_prefix",
+        "access_log",
+        "active",
+        "clock",
+        "cors_origins",
+        "draining",
+        "limits",
+        "retry",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        clock: Clock,
+        access_log: AccessLog,
+        timeouts: Timeouts,
+        limits: Limits,
+        cors_origins: Collection[str],
+        retry: "Callable[[Exchange, bytes], None]",
+    ) -> None:
+        self.clock = clock
+        self.access_log = access_log
+        self.timeouts = timeouts
+        self.limits = limits
+        self.cors_origins = frozenset(cors_origins)
+        self.retry = retry
+        """Sends an exchange's request once more, on a fresh connection."""
+        self.active: set[Exchange] = set()
+        self.draining = False
+        self._prefix = os.urandom(6).hex().encode()
+        self._counter = 0
+
+    def request_id(self, wanted: bytes | None) -> bytes:
+        """Return the client's request id if it is harmless in headers and logs, else a new one."""
+        if wanted is not None and _ACCEPTED_ID.fullmatch(wanted):
+            return wanted
+        self._counter += 1
+        return b"%b%08x" % (self._prefix, self._counter)
+
+    def refusal(self, error: GatewayError) -> bytes:
+        """Return the reply to what never became an exchange, after which the connection closes; it is logged."""
+        request_id = self.request_id(None)
+        self.access_log.add(
+            self.clock.stamp, Record(request_id, b"-", b"-", error.status, error.error_code, "", 0, 0, 0.0)
+        )
+        return error_reply(error, request_id=request_id, date_line=self.clock.date_line, close=True)

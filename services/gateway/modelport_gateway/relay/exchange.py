@@ -1,0 +1,452 @@
+"""One request and its reply: what has come, what has gone, and how it ends.
+
+Client and provider talk to the exchange, never to each other. It starts no task of its own; whoever serves it may
+attach one (`task`), which ends when the request is on its way or the client has left.
+"""
+
+import asyncio
+from typing import Any, Protocol
+
+from modelport_gateway.account.access_log import Record
+from modelport_gateway.errors import (
+    BodyTooLargeError,
+    FirstByteTimeoutError,
+    GatewayError,
+    IdleTimeoutError,
+    RequestTimeoutError,
+    UpstreamClosedError,
+)
+from modelport_gateway.parse.framing import LAST_CHUNK, as_chunk
+from modelport_gateway.parse.head import RequestHead
+from modelport_gateway.parse.path import RouteName
+from modelport_gateway.prepare.target import Target
+from modelport_gateway.prepare.url import route_location
+from modelport_gateway.relay.context import Context
+from modelport_gateway.relay.cors import reply_lines, without_cors
+from modelport_gateway.relay.event_stream import EventBoundary, boundary_for
+from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply
+from modelport_gateway.send.connection import UpstreamConnection
+from modelport_gateway.send.reply import ReplyHead
+
+HIGH_WATER = 64 * 1024
+MAX_REPLAY = 64 * 1024
+"""A request beyond this is not kept for a second attempt, in bytes."""
+_SAFE_TO_REPEAT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+_CLIENT_LEFT = 499
+"""Only in the access log: nginx made this number customary."""
+
+
+class Client(Protocol):
+    """The connection on which the request came."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def pause_body(self) -> None: ...
+
+    def resume_body(self) -> None: ...
+
+    def exchange_ended(self, *, keep_alive: bool) -> None: ...
+
+    def abort(self) -> None:
+        """Close so that the client cannot take what it has for a whole reply."""
+        ...
+
+
+class Exchange:
+    """One request on its way to a provider, and the reply on its way back."""
+
+    __slots__ = (
+        "_body_waiter",
+        "_boundary",
+        "_buffered",
+        "_client",
+        "_context",
+        "_has_length",
+        "_is_ended",
+        "_last",
+        "_limit",
+        "_pieces",
+        "_replay",
+        "_reply_chunked",
+        "_reply_status",
+        "_started_at",
+        "_streams_body",
+        "_upstream",
+        "_write_paused",
+        "body_done",
+        "bytes_in",
+        "bytes_out",
+        "error_code",
+        "head",
+        "keep_alive",
+        "listing",
+        "query",
+        "reply_begun",
+        "request_id",
+        "retried",
+        "route",
+        "tail",
+        "target",
+        "task",
+    )
+
+    def __init__(
+        self, client: Client, context: Context, head: RequestHead, route: RouteName, tail: bytes, query: bytes
+    ) -> None:
+        self._client = client
+        self._context = context
+        self.head = head
+        self.route = route
+        self.tail = tail
+        self.query = query
+        self.request_id = context.request_id(head.request_id)
+        self.listing: str | None = None
+        """Set where the listing of models is asked for: the wanted id, or empty for all."""
+        self.target: Target | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.keep_alive = head.keep_alive
+        # The request's body
+        self._pieces: list[bytes] = []
+        self._buffered = 0
+        self._limit = 0
+        self._body_waiter: asyncio.Future[None] | None = None
+        self._streams_body = False
+        self.body_done = False
+        self.bytes_in = 0
+        # The attempt
+        self._upstream: UpstreamConnection | None = None
+        self._replay: bytes | None = None
+        self.retried = False
+        # The reply
+        self.reply_begun = False
+        self._reply_chunked = False
+        self._has_length = False
+        self._reply_status = 0
+        self._boundary: EventBoundary | None = None
+        self._write_paused = False
+        self.bytes_out = 0
+        self.error_code = ""
+        self._is_ended = False
+        self._started_at = context.clock.monotonic()
+        self._last = context.clock.now
+        context.active.add(self)
+
+    @property
+    def method(self) -> bytes:
+        return self.head.method
+
+    @property
+    def is_ended(self) -> bool:
+        """The reply is out, or the client has left."""
+        return self._is_ended
+
+    # The request's body, as it comes from the client
+
+    def body_received(self, payload: bytes) -> None:
+        """Take a piece of the body."""
+        self.bytes_in += len(payload)
+        self._last = self._context.clock.now
+        if self._is_ended:
+            return
+        if self._streams_body:
+            if self._upstream is not None:
+                self._upstream.write(as_chunk(payload) if self.head.chunked else payload)
+            return
+        self._pieces.append(payload)
+        self._buffered += len(payload)
+        if self._limit:
+            if self._buffered > self._limit:
+                self._wake()
+        elif self._buffered > HIGH_WATER:
+            self._client.pause_body()
+
+    def body_ended(self) -> None:
+        """The body is complete."""
+        self.body_done = True
+        if self._streams_body and self._upstream is not None:
+            if self.head.chunked:
+                self._upstream.write(LAST_CHUNK)
+            self._upstream.request_is_open = False
+        self._wake()
+
+    def body(self) -> bytes:
+        """Return what has come of the body."""
+        pieces = self._pieces
+        if len(pieces) == 1:
+            return pieces[0]
+        return b"".join(pieces)
+
+    async def whole_body(self) -> bytes:
+        """Wait for the whole body. Raises BodyTooLargeError beyond Limits.max_read_body."""
+        self._limit = limit = self._context.limits.max_read_body
+        self._client.resume_body()
+        while not self.body_done and max(self._buffered, self.head.content_length) <= limit:
+            self.invite_body()
+            self._body_waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._body_waiter
+            finally:
+                self._body_waiter = None
+        if max(self._buffered, self.head.content_length) > limit:
+            raise BodyTooLargeError(
+                f"the body is larger than {limit} bytes, the most this route reads; the provider route "
+                "forwards bodies of any size"
+            )
+        return self.body()
+
+    def invite_body(self) -> None:
+        """Answer `Expect: 100-continue`, once, unless the body is already coming."""
+        if self.head.expects_continue and not self.bytes_in and not self.body_done:
+            self.head.expects_continue = False
+            self._client.write(CONTINUE)
+
+    def _wake(self) -> None:
+        if self._body_waiter is not None and not self._body_waiter.done():
+            self._body_waiter.set_result(None)
+
+    # To the provider
+
+    def send(self, upstream: UpstreamConnection, data: bytes) -> None:
+        """Send a whole request."""
+        self._upstream = upstream
+        self._replay = data if len(data) <= MAX_REPLAY else None
+        self._last = self._context.clock.now
+        upstream.begin(self, data, request_is_open=False)
+
+    def stream(self, upstream: UpstreamConnection, request_head: bytes) -> None:
+        """Send the head and what has come of the body; the rest follows as it comes."""
+        self._upstream = upstream
+        self._streams_body = True
+        self._last = self._context.clock.now
+        self.invite_body()
+        data = self.body()
+        if self.head.chunked:
+            data = (as_chunk(data) if data else b"") + (LAST_CHUNK if self.body_done else b"")
+        self._pieces.clear()
+        upstream.begin(self, request_head + data, request_is_open=not self.body_done)
+        self._client.resume_body()
+
+    def upload_paused(self) -> None:
+        self._client.pause_body()
+
+    def upload_resumed(self) -> None:
+        self._client.resume_body()
+
+    # The provider's reply
+
+    def reply_begins(self, reply: ReplyHead) -> bytes:
+        """Return the reply's head for the client."""
+        context = self._context
+        self.reply_begun = True
+        self._replay = None
+        self._reply_status = reply.status
+        self._boundary = boundary_for(reply) if reply.content_type.startswith(b"text/") else None
+        lines: list[bytes] = []
+        if context.cors_origins:
+            reply.lines = without_cors(reply.lines)
+            lines = reply_lines(context.cors_origins, self.head.origin)
+        if reply.location is not None and self.target is not None:
+            self._rewrite_location(reply, reply.location, self.target)
+        if reply.status == 204 and reply.content_length >= 0:
+            reply.lines = [line for line in reply.lines if not line.lower().startswith(b"content-length:")]
+        is_open_ended = reply.chunked or reply.body.until_close
+        self._reply_chunked = is_open_ended and not reply.body.done and not self.head.is_http_10
+        self._has_length = not is_open_ended
+        if context.draining or not self.body_done or (is_open_ended and self.head.is_http_10):
+            self.keep_alive = False
+        return provider_reply(
+            reply,
+            request_id=self.request_id,
+            date_line=context.clock.date_line,
+            chunked=self._reply_chunked,
+            close=not self.keep_alive,
+            own_lines=lines,
+        )
+
+    def _rewrite_location(self, reply: ReplyHead, location: bytes, target: Target) -> None:
+        rewritten = route_location(location, target.base, self.route.path)
+        if rewritten != location:
+            reply.lines = [
+                b"Location: " + rewritten if line.lower().startswith(b"location:") else line for line in reply.lines
+            ]
+
+    def relay(self, head: bytes, payload: bytes, done: bool) -> None:
+        """Send reply bytes to the client; head and first bytes in one write."""
+        self._last = self._context.clock.now
+        if payload:
+            self.bytes_out += len(payload)
+            if self._boundary is not None:
+                self._boundary.passed(payload)
+        if self._reply_chunked:
+            if payload:
+                head += as_chunk(payload)
+            if done:
+                head += LAST_CHUNK
+        elif payload:
+            head = head + payload if head else payload
+        if head:
+            self._client.write(head)
+
+    def reply_ended(self) -> None:
+        self._upstream = None
+        self._end(keep_alive=self.keep_alive)
+
+    def reply_broken(self, error: GatewayError) -> None:
+        self._upstream = None
+        self.fail(error)
+
+    def connection_closed(self, reused: bool) -> None:
+        """The provider closed before its reply was complete: once more if that is safe, else 502."""
+        self._upstream = None
+        replay = self._replay
+        if reused and replay is not None and not self.retried and self._may_repeat():
+            self.retried = True
+            self._context.retry(self, replay)
+            return
+        self.fail(
+            UpstreamClosedError(
+                f"{self.target.base.origin if self.target else 'the provider'} closed the connection before its reply "
+                "was complete"
+            )
+        )
+
+    def _may_repeat(self) -> bool:
+        return self.method in _SAFE_TO_REPEAT or self.head.has_idempotency_key
+
+    # The client's side of the reply
+
+    def write_paused(self) -> None:
+        """The client reads more slowly than the provider writes."""
+        self._write_paused = True
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+
+    def write_resumed(self) -> None:
+        self._write_paused = False
+        self._last = self._context.clock.now
+        if self._upstream is not None:
+            self._upstream.resume_reading()
+
+    def client_left(self) -> None:
+        """The client has closed: the request is cancelled at the provider too."""
+        if self._is_ended:
+            return
+        self._drop_upstream()
+        if not self.reply_begun:
+            self._reply_status = _CLIENT_LEFT
+        self.error_code = self.error_code or "client_closed"
+        self._finish()
+
+    # Ends
+
+    def answer(self, status: int, body: bytes, own_lines: list[bytes] | None = None) -> None:
+        """Reply with JSON made here."""
+        self._begin_own(status)
+        self._client.write(
+            own_reply(
+                status,
+                body,
+                request_id=self.request_id,
+                date_line=self._context.clock.date_line,
+                close=not self.keep_alive,
+                without_body=self.method == b"HEAD" or status == 204,
+                own_lines=self._cors_lines() + (own_lines or []),
+            )
+        )
+        self._end(keep_alive=self.keep_alive)
+
+    def fail(self, error: GatewayError) -> None:
+        """End with an error: as a reply if none has begun, else by breaking off what was begun."""
+        if self._is_ended:
+            return
+        self._drop_upstream()
+        self.error_code = error.error_code
+        if self.reply_begun:
+            self._break_off(error)
+            return
+        if error.ends_connection:
+            self.keep_alive = False
+        self._begin_own(error.status)
+        self._client.write(
+            error_reply(
+                error,
+                request_id=self.request_id,
+                date_line=self._context.clock.date_line,
+                close=not self.keep_alive,
+                without_body=self.method == b"HEAD",
+                own_lines=self._cors_lines(),
+            )
+        )
+        self._end(keep_alive=self.keep_alive)
+
+    def _begin_own(self, status: int) -> None:
+        self.reply_begun = True
+        self._reply_status = status
+        if self._context.draining or not self.body_done:
+            self.keep_alive = False
+
+    def _cors_lines(self) -> list[bytes]:
+        origins = self._context.cors_origins
+        return reply_lines(origins, self.head.origin) if origins else []
+
+    def _break_off(self, error: GatewayError) -> None:
+        if self._boundary is not None and self._reply_chunked and self._boundary.is_between_events:
+            # Understood by both official SDKs; the missing last chunk still says that this is no clean end.
+            self._client.write(as_chunk(error_event(error)))
+            self._end(keep_alive=False)
+        elif self._reply_chunked or self._has_length:
+            self._end(keep_alive=False)
+        else:
+            # Nothing but the end of the connection would tell a whole reply from half of one.
+            self._finish()
+            self._client.abort()
+
+    def _drop_upstream(self) -> None:
+        if self._upstream is not None:
+            self._upstream.discard()
+            self._upstream = None
+
+    def _end(self, *, keep_alive: bool) -> None:
+        if not self._is_ended:
+            self._finish()
+            self._client.exchange_ended(keep_alive=keep_alive)
+
+    def _finish(self) -> None:
+        self._is_ended = True
+        self._pieces.clear()
+        self._replay = None
+        if self.task is not None:
+            self.task.cancel()
+        context = self._context
+        context.active.discard(self)
+        target = self.target
+        context.access_log.add(
+            context.clock.stamp,
+            Record(
+                self.request_id,
+                self.head.method,
+                self.route.path + self.tail,
+                self._reply_status,
+                self.error_code,
+                target.label if target is not None else "",
+                self.bytes_in,
+                self.bytes_out,
+                context.clock.monotonic() - self._started_at,
+            ),
+        )
+
+    def check_time(self, now: float) -> None:
+        """End the exchange if the phase it is in has lasted too long."""
+        idle_for = now - self._last
+        timeouts = self._context.timeouts
+        origin: Any = self.target.base.origin if self.target is not None else "the provider"
+        if self.reply_begun:
+            if idle_for > timeouts.idle_s:
+                self.fail(
+                    IdleTimeoutError(f"{origin} sent nothing for {timeouts.idle_s:g} s in the midst of its reply")
+                )
+        elif not self.body_done:
+            if idle_for > timeouts.idle_s:
+                self.fail(RequestTimeoutError(f"the request's body stopped coming for {timeouts.idle_s:g} s"))
+        elif idle_for > timeouts.first_byte_s:
+            self.fail(FirstByteTimeoutError(f"{origin} did not begin to answer within {timeouts.first_byte_s:g} s"))

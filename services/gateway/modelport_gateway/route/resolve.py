@@ -1,0 +1,111 @@
+"""From a name to the providers that can serve it (docs/wire.md, 3.5). Pure but for the look-ups it is given."""
+
+import re
+from collections.abc import Iterator
+
+from modelport_contracts.names import is_name
+from modelport_contracts.records import record_key, vendor_index
+from modelport_gateway.errors import BehindError, NoProviderError, NotFoundError
+from modelport_gateway.parse.path import RouteKind, RouteName
+from modelport_gateway.pick.choice import Choice, choose
+from modelport_gateway.prepare.target import Target, compiled_target
+from modelport_gateway.route.compiled import compiled_model, compiled_virtual_model
+from modelport_gateway.route.lookup import Lookup
+
+_REVISION = re.compile(rb"models\.([0-9]{1,18})")
+
+
+def min_revision(wanted: bytes | None) -> int | None:
+    """Return the number in an `x-modelport-min-revision` header, 0 without one, None if it is none of ours."""
+    if wanted is None:
+        return 0
+    found = _REVISION.fullmatch(wanted)
+    return int(found[1]) if found else None
+
+
+def resolve_provider(look: Lookup, workspace: str, name: str, loop_line: bytes, at_least: int = 0) -> Target:
+    """Find a provider, whatever its status. Raises NotFoundError, BehindError."""
+    entry = look.record(record_key("provider", workspace, name))
+    if entry.revision < at_least:
+        raise BehindError("this gateway has not seen the asked revision of the provider yet; try again")
+    if not entry.present:
+        raise NotFoundError(
+            f"there is no provider {name} in workspace {workspace}; see GET /apis/models/v2/workspaces/"
+            f"{workspace}/providers",
+            code="provider_not_found",
+        )
+    return compiled_target(entry, loop_line)
+
+
+def virtual_model_choices(look: Lookup, workspace: str, name: str, loop_line: bytes) -> Iterator[Choice]:
+    """Name who can serve a virtual model, in the order in which they are tried. Raises NotFoundError."""
+    entry = look.record(record_key("virtual-model", workspace, name))
+    if not entry.present:
+        raise _no_model(workspace, name)
+    for key in compiled_virtual_model(entry).target_keys:
+        yield from entity_choices(look, key, loop_line)
+
+
+def entity_choices(look: Lookup, key: str, loop_line: bytes) -> Iterator[Choice]:
+    """Name who serves a model entity, given its record's key; nobody where it does not exist."""
+    entry = look.record(key)
+    if not entry.present:
+        return
+    for serving in compiled_model(entry).servings:
+        provider = look.record(serving.provider_key)
+        if provider.present:
+            yield Choice(compiled_target(provider, loop_line), serving.served_id)
+
+
+def named_model_choices(look: Lookup, workspace: str, model: str, loop_line: bytes) -> Iterator[Choice]:
+    """Name who can serve what a body calls its `model`.
+
+    One leading `<workspace>/` goes. What then names a virtual model is that; anything else is tried as a vendor's
+    model id, which counts only where one entity of the workspace stands for it. No other workspace is ever reached.
+    Raises NotFoundError.
+    """
+    stem = model.removeprefix(f"{workspace}/")
+    if is_name(stem) and look.record(record_key("virtual-model", workspace, stem)).present:
+        return virtual_model_choices(look, workspace, stem, loop_line)
+    for vendor_id in dict.fromkeys((stem, model)):
+        entities = look.index(vendor_index(workspace, vendor_id))
+        if len(entities) == 1:
+            return entity_choices(look, record_key("model", workspace, next(iter(entities))), loop_line)
+        if entities:
+            raise NotFoundError(
+                f"model {vendor_id!r} is not clear in workspace {workspace}: it may be "
+                f"{', '.join(sorted(entities))}; name one of these",
+                code="model_ambiguous",
+            )
+    raise _no_model(workspace, model)
+
+
+def find_target(
+    look: Lookup, route: RouteName, model: str | None, loop_line: bytes, at_least: int = 0
+) -> tuple[Target, bytes | None]:
+    """Find who serves a request, and the id by which it knows the model (None on the provider route).
+
+    `model` is what the body names, for the OpenAI route; `at_least` is the provider's wanted revision. Raises
+    NotFoundError, BehindError, NoProviderError.
+    """
+    if route.kind is RouteKind.PROVIDER:
+        return resolve_provider(look, route.workspace, route.name, loop_line, at_least), None
+    if route.kind is RouteKind.MODEL:
+        choices = virtual_model_choices(look, route.workspace, route.name, loop_line)
+    else:
+        assert model is not None
+        choices = named_model_choices(look, route.workspace, model, loop_line)
+    choice = choose(choices)
+    if choice is None:
+        raise NoProviderError(
+            f"model {model or route.name!r} of workspace {route.workspace} has no provider at the moment"
+        )
+    return choice.target, choice.served_id
+
+
+def _no_model(workspace: str, model: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no model {model!r} in workspace {workspace}; see GET /apis/inference-gateway/v2/workspaces/"
+        f"{workspace}/openai/-/v1/models",
+        code="model_not_found",
+    )

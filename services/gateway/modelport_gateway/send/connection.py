@@ -1,0 +1,214 @@
+"""One connection to a provider: a request goes out, a reply comes back, then it is kept or closed.
+
+The gateway decides where a reply ends (send/reply.py). Any byte after that end, or with no request outstanding,
+means that the two sides disagree: the connection is closed and never used again (docs/dataplane.md).
+"""
+
+import asyncio
+import select
+import socket
+from typing import Protocol
+
+from modelport_gateway.errors import GatewayError, UpstreamProtocolError
+from modelport_gateway.parse.framing import Body, FramingError
+from modelport_gateway.parse.lines import END_OF_HEAD
+from modelport_gateway.send.reply import MAX_REPLY_HEAD, ReplyHead, parse_reply_head
+
+
+class ReplyReceiver(Protocol):
+    """Who waits for the reply: the exchange."""
+
+    @property
+    def method(self) -> bytes: ...
+
+    def reply_begins(self, reply: ReplyHead) -> bytes:
+        """Return the head for the client; it leaves with the first bytes of the body."""
+        ...
+
+    def relay(self, head: bytes, payload: bytes, done: bool) -> None: ...
+
+    def reply_ended(self) -> None: ...
+
+    def reply_broken(self, error: GatewayError) -> None: ...
+
+    def connection_closed(self, reused: bool) -> None:
+        """The provider closed before the reply's end."""
+        ...
+
+    def upload_paused(self) -> None: ...
+
+    def upload_resumed(self) -> None: ...
+
+
+class ConnectionOwner(Protocol):
+    """Who keeps idle connections: the pool."""
+
+    def release(self, connection: "UpstreamConnection") -> None: ...
+
+    def forget(self, connection: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection to one origin."""
+
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_is_paused",
+        "_is_reusable",
+        "_owner",
+        "_poll",
+        "_receiver",
+        "_socket",
+        "created_at",
+        "idle_until",
+        "keep_alive_s",
+        "request_is_open",
+        "transport",
+        "uses",
+    )
+
+    def __init__(self, sock: socket.socket, owner: ConnectionOwner, now: float) -> None:
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before anything else can happen
+        self._socket = sock
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+        self._owner = owner
+        self.created_at = now
+        self.idle_until = 0.0
+        self.keep_alive_s: int | None = None
+        self.uses = 0
+        self._receiver: ReplyReceiver | None = None
+        self._buffer = b""
+        self._body: Body | None = None
+        self._is_reusable = True
+        self._is_paused = False
+        self.request_is_open = False
+        """The request's body is still being sent."""
+
+    def __repr__(self) -> str:
+        state = "busy" if self._receiver is not None else "idle"
+        return f"<UpstreamConnection {state} uses={self.uses}>"
+
+    @property
+    def was_reused(self) -> bool:
+        return self.uses > 1
+
+    def is_quiet(self) -> bool:
+        """Say whether an idle connection still stands and holds no unread byte. A look, not a promise."""
+        return not self.transport.is_closing() and not self._poll.poll(0)
+
+    # The request
+
+    def begin(self, receiver: ReplyReceiver, data: bytes, *, request_is_open: bool) -> None:
+        """Send a request, or its beginning."""
+        self.uses += 1
+        self._receiver = receiver
+        self._body = None
+        self.request_is_open = request_is_open
+        self.transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send more of the request's body."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def discard(self) -> None:
+        """Close at once; whoever waits for a reply is no longer told."""
+        self._receiver = None
+        self._is_reusable = False
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def pause_reading(self) -> None:
+        """Stop reading: the client is slower than the provider."""
+        if not self._is_paused and not self.transport.is_closing():
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._is_paused:
+            self._is_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            self.discard()
+            return
+        try:
+            self._take(receiver, data)
+        except GatewayError as error:
+            self.discard()
+            receiver.reply_broken(error)
+        except FramingError as error:
+            self.discard()
+            receiver.reply_broken(UpstreamProtocolError(f"the provider's reply breaks off: {error}"))
+
+    def _take(self, receiver: ReplyReceiver, data: bytes) -> None:
+        head = b""
+        body = self._body
+        if body is None:
+            if self._buffer:
+                data = self._buffer + data
+                self._buffer = b""
+            while True:
+                end = data.find(END_OF_HEAD) + 4
+                if end < 4 or end > MAX_REPLY_HEAD:
+                    if len(data) > MAX_REPLY_HEAD:
+                        raise UpstreamProtocolError("the provider's reply has more than 64 KiB of headers")
+                    self._buffer = data
+                    return
+                reply = parse_reply_head(data[:end], receiver.method)
+                data = data[end:]
+                if not reply.is_interim:
+                    break
+            self._is_reusable = reply.keep_alive
+            self.keep_alive_s = reply.keep_alive_s
+            body = self._body = reply.body
+            head = receiver.reply_begins(reply)
+        payload, rest = body.feed(data)
+        if rest:
+            self._is_reusable = False
+        done = body.done
+        receiver.relay(head, payload, done)
+        if done and self._receiver is receiver:
+            self._end(receiver)
+
+    def _end(self, receiver: ReplyReceiver) -> None:
+        self._receiver = None
+        self._body = None
+        if self._is_reusable and not self.request_is_open:
+            self.resume_reading()
+            self._owner.release(self)
+        else:
+            self.discard()
+        receiver.reply_ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.forget(self)
+        receiver, self._receiver = self._receiver, None
+        body, self._body = self._body, None
+        if receiver is None:
+            return
+        if body is not None and body.until_close and exc is None:
+            receiver.relay(b"", b"", True)
+            receiver.reply_ended()
+        else:
+            receiver.connection_closed(self.was_reused)
+
+    def pause_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.upload_paused()
+
+    def resume_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.upload_resumed()

@@ -1,0 +1,129 @@
+"""The one place through which every connection to a provider is made (docs/wire.md, 3.6).
+
+The name is resolved here and the connection made to the resolved address, so that what was judged is what is called.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from modelport_gateway.errors import (
+    ConnectFailedError,
+    ConnectTimeoutError,
+    EgressRefusedError,
+    GatewayError,
+    TlsFailedError,
+)
+from modelport_gateway.prepare.url import Origin
+
+P = TypeVar("P", bound=asyncio.Protocol)
+Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
+"""(family, socket address)."""
+
+
+class Egress:
+    """Connects to providers, and refuses to connect to the gateway itself.
+
+    `own_addresses` are the (address, port) pairs on which the gateway listens; 0.0.0.0 and :: stand for every
+    address of this machine.
+    """
+
+    def __init__(
+        self,
+        own_addresses: Iterable[tuple[str, int]],
+        *,
+        connect_timeout_s: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._own = {(ipaddress.ip_address(address), port) for address, port in own_addresses}
+        self._own_ports = {port for address, port in self._own if address.is_unspecified}
+        self._connect_timeout_s = connect_timeout_s
+        self._tls = tls if tls is not None else ssl.create_default_context()
+
+    async def connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P]) -> P:
+        """Connect to one of the origin's addresses, trying them in order.
+
+        Raises ConnectFailedError, ConnectTimeoutError, TlsFailedError, EgressRefusedError.
+        """
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                return await self._connect(origin, make_protocol)
+        except TimeoutError:
+            raise ConnectTimeoutError(
+                f"no connection to {origin} within {self._connect_timeout_s:g} s; is the provider's host_url right?"
+            ) from None
+
+    async def _connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P]) -> P:
+        failure: GatewayError | None = None
+        for family, address in await _resolve(origin):
+            try:
+                self._check(origin, address[0], address[1])
+                return await self._connect_to(origin, family, address, make_protocol)
+            except ssl.SSLError as error:
+                reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+                failure = TlsFailedError(f"TLS to {origin} failed: {reason}")
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                failure = ConnectFailedError(f"cannot connect to {origin}: {reason}")
+            except EgressRefusedError as error:
+                failure = error
+        raise failure or ConnectFailedError(f"{origin} has no address")
+
+    async def _connect_to(
+        self,
+        origin: Origin,
+        family: int,
+        address: tuple[str, int] | tuple[str, int, int, int],
+        make_protocol: Callable[[socket.socket], P],
+    ) -> P:
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address)
+            if address[1] in self._own_ports and sock.getsockname()[0] == sock.getpeername()[0]:
+                # Bound to every address: a peer that has our own address is this machine.
+                raise _refused(origin)
+            _, protocol = await loop.create_connection(
+                lambda: make_protocol(sock),
+                sock=sock,
+                ssl=self._tls if origin.is_tls else None,
+                server_hostname=origin.host if origin.is_tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
+
+    def _check(self, origin: Origin, address: str, port: int) -> None:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        if (ip, port) in self._own or (port in self._own_ports and (ip.is_loopback or ip.is_unspecified)):
+            raise _refused(origin)
+
+
+def _refused(origin: Origin) -> EgressRefusedError:
+    return EgressRefusedError(f"{origin} is this gateway itself; a provider's host_url must name another server")
+
+
+async def _resolve(origin: Origin) -> list[Address]:
+    try:
+        ip = ipaddress.ip_address(origin.host)
+    except ValueError:
+        pass
+    else:
+        if ip.version == 6:
+            return [(socket.AF_INET6, (origin.host, origin.port, 0, 0))]
+        return [(socket.AF_INET, (origin.host, origin.port))]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            origin.host, origin.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+    except (socket.gaierror, UnicodeError):
+        raise ConnectFailedError(f"the name {origin.host} cannot be resolved; check the host_url") from None
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]

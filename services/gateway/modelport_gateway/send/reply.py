@@ -1,0 +1,210 @@
+"""A provider's reply head: validated, framed, its lines kept or dropped (docs/dataplane.md, Headers back)."""
+
+from enum import IntEnum
+from typing import Final
+
+import httptools
+
+from modelport_gateway.errors import UpstreamProtocolError
+from modelport_gateway.parse.fields import FieldTable
+from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, ChunkedBody, CountedBody
+from modelport_gateway.parse.lines import field_name, field_value, tokens
+
+MAX_REPLY_HEAD: Final = 64 * 1024
+
+
+class ReplyField(IntEnum):
+    """What to do with a reply's line."""
+
+    KEEP = 0
+    DROP = 1
+    CONNECTION = 2
+    KEEP_ALIVE = 3
+    TRANSFER_ENCODING = 4
+    CONTENT_LENGTH = 5
+    CONTENT_TYPE = 6
+    CONTENT_ENCODING = 7
+    DATE = 8
+    LOCATION = 9
+
+
+_READ: Final = {
+    b"connection": ReplyField.CONNECTION,
+    b"keep-alive": ReplyField.KEEP_ALIVE,
+    b"transfer-encoding": ReplyField.TRANSFER_ENCODING,
+    b"content-length": ReplyField.CONTENT_LENGTH,
+    b"content-type": ReplyField.CONTENT_TYPE,
+    b"content-encoding": ReplyField.CONTENT_ENCODING,
+    b"date": ReplyField.DATE,
+    b"location": ReplyField.LOCATION,
+}
+_FIRST_KEPT: Final = ReplyField.CONTENT_LENGTH
+_HOP_BY_HOP: Final = {b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings", b"proxy-authorization"}
+_SCOPED_TO_THE_PROVIDER: Final = {
+    b"set-cookie",
+    b"set-cookie2",
+    b"alt-svc",
+    b"strict-transport-security",
+    b"public-key-pins",
+    b"public-key-pins-report-only",
+    b"nel",
+    b"report-to",
+    b"reporting-endpoints",
+    b"clear-site-data",
+    b"proxy-authenticate",
+    b"x-sendfile",
+}
+_DROPPED: Final[frozenset[bytes]] = frozenset(_HOP_BY_HOP | _SCOPED_TO_THE_PROVIDER)
+_DROPPED_PREFIXES: Final = (b"x-accel-", b"x-modelport-")
+
+
+def classify_reply_field(name: bytes) -> int:
+    """Judge a reply header by its name, in any case."""
+    lower = name.lower()
+    read = _READ.get(lower)
+    if read is not None:
+        return read
+    if lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES):
+        return ReplyField.DROP
+    return ReplyField.KEEP
+
+
+_fields = FieldTable(classify_reply_field)
+
+
+class ReplyHead:
+    """What a reply says before its body."""
+
+    __slots__ = (
+        "body",
+        "chunked",
+        "content_encoding",
+        "content_length",
+        "content_type",
+        "has_date",
+        "keep_alive",
+        "keep_alive_s",
+        "lines",
+        "location",
+        "status",
+        "status_text",
+    )
+
+    def __init__(self, status: int, status_text: bytes, keep_alive: bool) -> None:
+        self.status = status
+        self.status_text = status_text
+        """Status and reason as they came."""
+        self.keep_alive = keep_alive
+        self.keep_alive_s: int | None = None
+        """What the provider announced in Keep-Alive."""
+        self.lines: list[bytes] = []
+        self.body: Body = NO_BODY
+        self.chunked = False
+        self.content_length = -1
+        self.content_type = b""
+        self.content_encoding: bytes | None = None
+        self.has_date = False
+        self.location: bytes | None = None
+
+    @property
+    def is_interim(self) -> bool:
+        """True for 1xx: the reply itself is still to come."""
+        return self.status < 200
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
+
+
+def parse_reply_head(head: bytes, method: bytes) -> ReplyHead:
+    """Parse a head that ends in CRLF CRLF, in reply to `method`. Raises UpstreamProtocolError."""
+    try:
+        httptools.HttpResponseParser(None).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        raise UpstreamProtocolError("the provider switched protocols (101), which nobody asked for") from None
+    except httptools.HttpParserError as error:
+        raise UpstreamProtocolError(f"the provider's reply is not valid HTTP/1.1: {error}") from None
+    lines = head[:-4].split(b"\r\n")
+    status_line = lines.pop(0)
+    version = status_line[:9]
+    if version not in (b"HTTP/1.1 ", b"HTTP/1.0 "):
+        raise UpstreamProtocolError("the provider's reply is not HTTP/1.0 or HTTP/1.1")
+    status_text = status_line[9:]
+    reply = ReplyHead(int(status_text[:3]), status_text, version == b"HTTP/1.1 ")
+    if reply.status == 101:
+        raise UpstreamProtocolError("the provider switched protocols (101), which nobody asked for")
+    _read_fields(reply, lines)
+    reply.body = _body(reply, method)
+    if reply.body.until_close:
+        reply.keep_alive = False
+    return reply
+
+
+def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
+    known, keep = _fields.known, reply.lines
+    named: list[bytes] | None = None
+    for line in lines:
+        name = line[: line.find(b":")]
+        field = known.get(name)
+        if field is None:
+            field = _fields.learn(name)
+        if not field:
+            keep.append(line)
+            continue
+        if field == ReplyField.DROP:
+            continue
+        if field >= _FIRST_KEPT:
+            keep.append(line)
+        value = field_value(line)
+        if field == ReplyField.CONTENT_LENGTH:
+            reply.content_length = int(value)
+        elif field == ReplyField.CONTENT_TYPE:
+            reply.content_type = value
+        elif field == ReplyField.DATE:
+            reply.has_date = True
+        elif field == ReplyField.CONNECTION:
+            named = (named or []) + tokens(value)
+        elif field == ReplyField.TRANSFER_ENCODING:
+            _read_coding(reply, value)
+        elif field == ReplyField.KEEP_ALIVE:
+            reply.keep_alive_s = keep_alive_timeout(value)
+        elif field == ReplyField.CONTENT_ENCODING:
+            reply.content_encoding = value
+        else:
+            reply.location = value
+    if named is not None:
+        if b"close" in named:
+            reply.keep_alive = False
+        elif b"keep-alive" in named:
+            reply.keep_alive = True
+        drop = {name for name in named if name not in (b"close", b"keep-alive")}
+        if drop:
+            # A provider cannot take away what this hop itself needs to frame the reply.
+            drop.discard(b"content-length")
+            reply.lines = [line for line in keep if field_name(line) not in drop]
+
+
+def _read_coding(reply: ReplyHead, value: bytes) -> None:
+    if reply.chunked or value.lower() != b"chunked":
+        raise UpstreamProtocolError("the provider's reply has a Transfer-Encoding other than chunked")
+    reply.chunked = True
+
+
+def _body(reply: ReplyHead, method: bytes) -> Body:
+    # RFC 9112, 6.3: the order of these rules matters.
+    if method == b"HEAD" or reply.status in (204, 304) or reply.is_interim:
+        return NO_BODY
+    if reply.chunked:
+        return ChunkedBody()
+    if reply.content_length >= 0:
+        return CountedBody(reply.content_length)
+    return BodyUntilClose()
+
+
+def keep_alive_timeout(value: bytes) -> int | None:
+    """Return N of `timeout=N` in a Keep-Alive header."""
+    for token in tokens(value):
+        name, _, number = token.partition(b"=")
+        if name.strip() == b"timeout" and number.strip().isdigit():
+            return int(number.strip()[:6])
+    return None
