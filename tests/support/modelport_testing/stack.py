@@ -16,7 +16,7 @@ STOP_TIMEOUT_S = 40.0
 NEMO = Path(sys.executable).parent / "nemo"
 
 _READY = re.compile(r"^Ready after ([\d.]+) s: (http://\S+)$", re.MULTILINE)
-_PART = re.compile(r"^\s*(\S+) (?:ready .*|is ready again )\(pid (\d+)\)$", re.MULTILINE)
+_PART = re.compile(r"^\s*(\S+) +(?:ready .*|is ready again )\(pid (\d+)\)$", re.MULTILINE)
 
 
 class LocalStack:

@@ -115,9 +115,16 @@ class Keeper:
 
     async def _until_ready(self, pid: int, ended: "asyncio.Task[int]") -> float | None:
         while not ended.done():
-            with contextlib.suppress(OSError, TimeoutError):
-                if await self.part.ready(pid):
-                    return asyncio.get_running_loop().time()
+            # Not simply awaited: what is asked may have ended, while its listening socket, ours too, lives on.
+            probe = asyncio.ensure_future(self.part.ready(pid))
+            try:
+                await asyncio.wait({probe, ended}, return_when=asyncio.FIRST_COMPLETED)
+                with contextlib.suppress(OSError):
+                    if probe.done() and probe.result():
+                        return asyncio.get_running_loop().time()
+            finally:
+                probe.cancel()
+                await asyncio.gather(probe, return_exceptions=True)
             await asyncio.wait({ended}, timeout=_POLL_S)
         return None
 
