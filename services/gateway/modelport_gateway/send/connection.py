@@ -7,7 +7,7 @@ means that the two sides disagree: the connection is closed and never used again
 import asyncio
 import select
 import socket
-from typing import Protocol
+from typing import Protocol, cast
 
 from modelport_gateway.errors import GatewayError, UpstreamProtocolError
 from modelport_gateway.parse.framing import Body, FramingError
@@ -136,8 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but inheritance
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
