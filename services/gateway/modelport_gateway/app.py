@@ -1,0 +1,149 @@
+"""Wiring of the gateway: the one place that makes its parts and starts them."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import structlog
+from fastapi import FastAPI
+
+from modelport_bus import Bus
+from modelport_contracts.records import SOURCES
+from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.api.ready import ready_router
+from modelport_gateway.data_plane import DataPlane, make_protocol
+from modelport_gateway.front_door.forward import Service, front_door_router
+from modelport_gateway.front_door.platform import DESCRIPTION, Platform, platform_router
+from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
+from modelport_gateway.settings import GatewaySettings
+from modelport_gateway.sync.route_sync import RouteSync
+from modelport_gateway.sync.sources import SourceClient
+from modelport_kit import http
+from modelport_kit.health import Readiness
+from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
+from modelport_kit.logging import configure_logging
+from modelport_kit.service_client import service_client
+from modelport_kit.settings import SettingsError, load, read_secret_file
+from modelport_routing import NearCache, RouteWriter
+
+logger = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """One gateway process. Make it inside the event loop it runs on."""
+
+    def __init__(self, settings: GatewaySettings, listening: list[socket.socket]) -> None:
+        """Raises SettingsError for tokens that cannot be read."""
+        own_token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
+        front_token = read_secret_file(settings.front_door_token_file, "MODELPORT_FRONT_DOOR_TOKEN_FILE")
+        gateway_id = settings.gateway_id or secrets.token_hex(6)
+        self._settings = settings
+        self._listening = listening
+        self._sources = {
+            "models": service_client(settings.models_url, own_token, timeout_s=30),
+            "secrets": service_client(settings.secrets_url, own_token, timeout_s=30),
+        }
+        self._front_door: dict[Service, httpx.AsyncClient] = {
+            "models": service_client(settings.models_url, front_token, timeout_s=30),
+            "secrets": service_client(settings.secrets_url, front_token, timeout_s=30),
+        }
+        self._bus = Bus(settings.nats_url, name="modelport-gateway")
+        self._writer = RouteWriter(settings.redis_url)
+        self._table = NearCache(settings.redis_url, literal=not settings.near_cache)
+        self._sync = RouteSync(
+            self._bus, self._writer, self._table, [SourceClient(name, self._sources[name]) for name in SOURCES]
+        )
+        self._sink = _Sink(settings.access_log_file)
+        self.data_plane = DataPlane(
+            table=self._table,
+            secrets=SecretValues(
+                self._table,
+                SecretsClient(self._sources["secrets"], settings.secrets_url, own_token),
+                clock=asyncio.get_running_loop().time,
+                grace_s=settings.stale_secret_s,
+            ),
+            gateway_id=gateway_id,
+            own_addresses=[listener.getsockname()[:2] for listener in listening],
+            access_log=AccessLog(self._sink.write),
+            cors_origins=settings.cors_origins,
+        )
+        self.readiness = Readiness(self._conditions())
+        self.app = http.make_app("Modelport", DESCRIPTION, lifespan=self._lifespan, readiness=self.readiness)
+        self.app.state.readiness = self.readiness
+        self.app.state.table = self._table
+        self.app.state.front_door = self._front_door
+        self.app.state.platform = Platform(self._front_door, self._connections(), gateway_id)
+        for router in (platform_router(), ready_router(), front_door_router()):
+            self.app.include_router(router)
+
+    def _conditions(self) -> dict[str, Callable[[], bool]]:
+        """What must have been up once before this gateway takes requests (docs/wire.md, 3.7)."""
+        return {
+            "redis": lambda: self._table.connected,
+            "models": lambda: "models" in self._table.complete,
+            "secrets": lambda: "secrets" in self._table.complete,
+        }
+
+    def _connections(self) -> dict[str, Callable[[], bool]]:
+        return {"redis": lambda: self._table.connected, "nats": lambda: self._bus.connected}
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._sink.close)
+            for client in (*self._sources.values(), *self._front_door.values()):
+                await stack.enter_async_context(client)
+            await stack.enter_async_context(self._writer)
+            await stack.enter_async_context(self._table)
+            await stack.enter_async_context(self._bus)
+            loops = BackgroundLoops()
+            loops.add("route changes", self._sync.run_consumer)
+            loops.add("route repair", self._sync.run_reconciler)
+            loops.start()
+            stack.push_async_callback(loops.stop)
+            self.data_plane.start()
+            stack.push_async_callback(self.data_plane.close)
+            yield
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        config = uvicorn_config(self.app, self._settings, http=make_protocol(self.data_plane))
+        await serve(config, self._listening, before_exit=self._leave)
+
+    async def _leave(self) -> None:
+        """Say no to readiness probes and close connections after their replies, while requests are still taken."""
+        self.readiness.draining = True
+        self.data_plane.begin_drain()
+        await asyncio.sleep(self._settings.lame_duck_s)
+
+
+class _Sink:
+    """Where access records go: a file that is appended to, or standard output."""
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._own = None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise SettingsError(f"MODELPORT_ACCESS_LOG_FILE: cannot write {path}: {error.strerror}") from None
+        self._fd = sys.stdout.fileno() if self._own is None else self._own
+
+    def write(self, records: bytes) -> None:
+        while records:
+            records = records[os.write(self._fd, records) :]
+
+    def close(self) -> None:
+        if self._own is not None:
+            os.close(self._own)
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    settings: GatewaySettings = load(GatewaySettings)
+    configure_logging("gateway", settings.log_level, settings.log_format)
+    await Gateway(settings, settings.sockets()).run()
