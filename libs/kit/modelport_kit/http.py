@@ -167,7 +167,7 @@ def require(trusted: TrustedCallers, *scopes: service_tokens.Scope) -> Callable[
         if caller is None:
             raise ApiError(401, "service_token_missing", "this service answers Modelport's own parts only")
         if not caller.scopes.intersection(scopes):
-            raise ApiError(403, "service_scope", f"{caller.caller} may not do this")
+            raise ApiError(403, "not_allowed", "this is answered to parts of Modelport only, not to users")
         request.state.caller = caller.caller
 
     return check
