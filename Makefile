@@ -1,0 +1,84 @@
+# Modelport's menu. Works with GNU make 3.81 (macOS) and any POSIX shell.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PROJECT := pyproject.toml requirements/build.txt
+
+SOURCES := libs services tests tools
+
+.DEFAULT_GOAL := help
+.PHONY: help up install test check format lock clean postgres
+
+help:  ## this menu
+	@echo "Modelport: one address for every model"
+	@echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@echo
+	@echo "Settings: MODELPORT_PORT (8080), MODELPORT_DATA_DIR (.modelport), MODELPORT_TEST_SERVERS (native, containers)"
+
+up: install  ## install what is needed and run the whole platform here, in the foreground
+	@exec $(BIN)/nemo services run --port "$${MODELPORT_PORT:-8080}" --data-dir "$${MODELPORT_DATA_DIR:-.modelport}"
+
+install: $(VENV)/installed-runtime  ## install it into .venv without running it
+
+test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k name" passes options to pytest
+	@$(BIN)/python -m pytest -n 2 -m "not published_client and not compose" $(ARGS)
+
+check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel contents, generated documents
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/wheel_contents.py
+	@if [ -f tools/references.py ]; then $(BIN)/python tools/references.py --check; fi
+
+format: $(VENV)/installed-dev  ## format the sources and mend what the linter can
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+# What is locked stays as it is while it satisfies pyproject.toml; make lock UPGRADE=--upgrade takes the newest.
+lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	@UV=`command -v $(BIN)/uv || command -v uv` || { echo "uv is missing: pip install uv" >&2; exit 1; }; \
+	compile="$$UV pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)"; \
+	$$compile pyproject.toml --extra local --extra openai -o requirements/runtime.txt && \
+	$$compile pyproject.toml --extra server -c requirements/runtime.txt -o requirements/server.txt && \
+	$$compile pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt && \
+	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt
+
+clean:  ## remove .venv and what tools have left; the data folder stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+
+# The stamps: nothing is installed while the locks and the project are unchanged.
+$(VENV)/installed-runtime: requirements/runtime.txt $(PROJECT) $(BIN)/python
+	@echo "Installing Modelport into $(VENV) (once; about a minute)"
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed-runtime
+	@echo "Installing what tests and checks need into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Looked at through the link: a .venv whose interpreter was removed or upgraded is made, or filled, again.
+$(BIN)/python:
+	@for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	  version=`$$python -c 'import sys; print("%d %d" % sys.version_info[:2])' 2>/dev/null` || continue; \
+	  case $$version in "3 11"|"3 12"|"3 13"|"3 14") ;; *) continue ;; esac; \
+	  if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    $$python -m venv --clear $(VENV); exit; \
+	  fi; \
+	  lacking="$${lacking:-$$python}"; \
+	done; \
+	if [ -n "$$lacking" ]; then \
+	  echo "$$lacking has no venv module: apt-get install python3-venv (Debian, Ubuntu)" >&2; \
+	else \
+	  echo "Python 3.11 to 3.14 is missing: apt-get install python3 python3-venv (Debian), brew install python@3.13 (macOS)" >&2; \
+	fi; \
+	exit 1
+
+postgres:
+	@[ "$$MODELPORT_TEST_SERVERS" = containers ] || command -v postgres >/dev/null 2>&1 \
+	  || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
+	  || { echo "PostgreSQL is missing: apt-get install postgresql (Debian), brew install postgresql (macOS)" >&2; exit 1; }
