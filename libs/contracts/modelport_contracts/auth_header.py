@@ -7,14 +7,13 @@ elsewhere (CVE-2026-1868), so this is a grammar of one placeholder.
 import re
 from dataclasses import dataclass
 
-from modelport_contracts.headers import HEADER_NAME, NOT_CONFIGURABLE
+from modelport_contracts.headers import CREDENTIALS, HEADER_NAME, NOT_CONFIGURABLE
 
 DEFAULT_AUTH_HEADER_FORMAT = "Authorization: Bearer {{ auth_secret }}"
 
 _PLACEHOLDER = re.compile(r"\{\{ *auth_secret *\}\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RULE = 'auth_header_format must look like "Name: prefix{{ auth_secret }}suffix"'
-_CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 
 
 class UnusableSecretError(ValueError):
@@ -43,7 +42,7 @@ def parse_auth_header(text: str) -> AuthHeader:
     name, colon, rest = text.partition(":")
     if not colon or not HEADER_NAME.fullmatch(name):
         raise ValueError(f"{_RULE}: the header's name is missing or no header token")
-    if name.lower() in NOT_CONFIGURABLE - _CREDENTIAL_HEADERS:
+    if name.lower() in NOT_CONFIGURABLE - CREDENTIALS or name.lower().startswith("x-modelport-"):
         raise ValueError(f"{_RULE}: {name} cannot carry a credential")
     if not rest.startswith(" ") or rest.startswith("  "):
         raise ValueError(f"{_RULE}: one space after the colon")

@@ -36,7 +36,8 @@ def check_extra_headers(member: str, headers: Mapping[str, str]) -> list[str]:
     for name, value in headers.items():
         lower = name.lower()
         if not HEADER_NAME.fullmatch(name):
-            problems.append(f"{member}: {name!r} is not a header name")
+            # a whole header line may have been put here, its credential included
+            problems.append(f"{member}: {name.partition(':')[0][:40]!r} is not a header name")
         elif lower in CREDENTIALS:
             problems.append(
                 f"{member}: {name} would carry a credential; store it as a secret and use auth_header_format"

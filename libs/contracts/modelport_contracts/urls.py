@@ -16,8 +16,9 @@ def check_host_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"host_url is not a URL: {error}") from None
+    except ValueError:
+        # the library's own text quotes the input, where a password may stand
+        raise ValueError("host_url is not a URL; write http://host:port/path or https://host/path") from None
     if parts.scheme.lower() not in {"http", "https"}:
         raise ValueError("host_url must begin with http:// or https://")
     if "@" in parts.netloc:

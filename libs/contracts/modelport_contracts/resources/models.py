@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import Name
 
 
@@ -59,11 +60,11 @@ class Model(ModelFields):
     updated_at: datetime
 
 
-class ModelCreate(ModelFields):
+class ModelCreate(RequestBody, ModelFields):
     """Body of POST."""
 
     name: Name
 
 
-class ModelUpdate(ModelFields):
+class ModelUpdate(RequestBody, ModelFields):
     """Body of PATCH: only what is named changes."""

@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from modelport_contracts.auth_header import parse_auth_header
 from modelport_contracts.headers import check_extra_headers
+from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import Name
 from modelport_contracts.records import UpstreamOptions
 from modelport_contracts.urls import MAX_HOST_URL, check_host_url
@@ -69,10 +70,8 @@ class Provider(BaseModel):
     updated_at: datetime
 
 
-class ProviderUpdate(BaseModel):
+class ProviderUpdate(RequestBody):
     """Body of PUT: replaces all of it, save that an omitted `options` is kept."""
-
-    model_config = ConfigDict(extra="ignore")
 
     project: str | None = Field(default=None, max_length=255)
     description: str | None = Field(default=None, max_length=4096)
@@ -85,7 +84,7 @@ class ProviderUpdate(BaseModel):
     required_extra_body: dict[str, Any] | None = None
     auth_header_format: AuthHeaderFormat | None = None
     options: UpstreamOptions | None = None
-    model_deployment_id: str | None = None
+    model_deployment_id: str | None = Field(default=None, max_length=255)
     auth_context: dict[str, Any] | None = None
 
     def forbidden_headers(self) -> list[str]:
@@ -100,12 +99,10 @@ class ProviderCreate(ProviderUpdate):
     name: Name
 
 
-class ProviderStatusUpdate(BaseModel):
+class ProviderStatusUpdate(RequestBody):
     """Body of PUT .../status: changes what it names."""
-
-    model_config = ConfigDict(extra="ignore")
 
     status: ProviderStatus | None = None
     status_message: str | None = Field(default=None, max_length=4096)
     served_models: list[ServedModel] | None = None
-    model_deployment_id: str | None = None
+    model_deployment_id: str | None = Field(default=None, max_length=255)

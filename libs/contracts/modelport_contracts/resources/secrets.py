@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import Name
 from modelport_contracts.resources.workspaces import MAX_DESCRIPTION
 
@@ -18,7 +19,11 @@ def _check_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text:
         raise ValueError("a secret's value must not be empty")
-    if len(text.encode(errors="surrogatepass")) > MAX_VALUE_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a secret's value must be Unicode text") from None
+    if size > MAX_VALUE_BYTES:
         raise ValueError(f"a secret's value is at most {MAX_VALUE_BYTES} bytes")
     return value
 
@@ -31,7 +36,8 @@ def _check_not_mask(value: SecretStr) -> SecretStr:
 
 SecretValue = Annotated[SecretStr, AfterValidator(_check_value)]
 ReplacementValue = Annotated[SecretStr, AfterValidator(_check_value), AfterValidator(_check_not_mask)]
-_EITHER_NAME = AliasChoices("value", "data")
+_VALUE_NAMES = ("value", "data")
+_EITHER_NAME = AliasChoices(*_VALUE_NAMES)
 
 
 class Secret(BaseModel):
@@ -44,20 +50,22 @@ class Secret(BaseModel):
     updated_at: datetime
 
 
-class SecretCreate(BaseModel):
+class SecretCreate(RequestBody):
     """Body of POST. The value may be called `value` or `data` (docs/wire.md, 1)."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
+    members_with_nul = _VALUE_NAMES
 
     name: Name
     value: SecretValue = Field(validation_alias=_EITHER_NAME)
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
 
 
-class SecretUpdate(BaseModel):
+class SecretUpdate(RequestBody):
     """Body of PATCH: only what is named changes."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
+    members_with_nul = _VALUE_NAMES
 
     value: ReplacementValue | None = Field(default=None, validation_alias=_EITHER_NAME)
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import VirtualModelName, is_name
 from modelport_contracts.resources.models import BackendFormat
 
@@ -123,11 +124,11 @@ class VirtualModel(VirtualModelFields):
     updated_by: str | None = None
 
 
-class VirtualModelCreate(VirtualModelFields):
+class VirtualModelCreate(RequestBody, VirtualModelFields):
     """Body of POST."""
 
     name: VirtualModelName
 
 
-class VirtualModelUpdate(VirtualModelFields):
+class VirtualModelUpdate(RequestBody, VirtualModelFields):
     """Body of PATCH: only what is named changes."""

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import Name
 
 BUILT_IN_WORKSPACES = ("default", "system")
@@ -24,19 +25,15 @@ class Workspace(BaseModel):
     updated_by: str | None = None
 
 
-class WorkspaceCreate(BaseModel):
+class WorkspaceCreate(RequestBody):
     """Body of POST."""
-
-    model_config = ConfigDict(extra="ignore")
 
     name: Name
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
 
 
-class WorkspaceUpdate(BaseModel):
+class WorkspaceUpdate(RequestBody):
     """Body of PUT."""
-
-    model_config = ConfigDict(extra="ignore")
 
     description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
 
