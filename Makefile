@@ -8,7 +8,7 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up install test check format lock clean postgres
+.PHONY: bench help up install test check format lock clean postgres
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -82,3 +82,6 @@ postgres:
 	@[ "$$MODELPORT_TEST_SERVERS" = containers ] || command -v postgres >/dev/null 2>&1 \
 	  || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
 	  || { echo "PostgreSQL is missing: apt-get install postgresql (Debian), brew install postgresql (macOS)" >&2; exit 1; }
+
+bench: $(VENV)/installed-dev  ## measure start, propagation and requests/s against nginx (needs wrk, nginx); ARGS=--write
+	@PYTHONPATH=tests/support $(BIN)/python tests/bench/measure.py $(ARGS)

@@ -1,6 +1,8 @@
 """The one error body every dialect can read, and the codes in it (docs/wire.md, 2)."""
 
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 ERROR_ORIGIN_HEADER = "x-modelport-error-origin"
 REQUEST_ID_HEADER = "x-modelport-request-id"
@@ -8,6 +10,34 @@ REVISION_HEADER = "x-modelport-revision"
 MIN_REVISION_HEADER = "x-modelport-min-revision"
 SERVICE_TOKEN_HEADER = "x-modelport-service-token"  # noqa: S105 (a header's name)
 SHOULD_RETRY_HEADER = "x-should-retry"
+
+
+class InvalidMember(BaseModel):
+    """One member of the input that breaks a rule."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class ErrorInfo(BaseModel):
+    """What OpenAI's and Anthropic's clients read."""
+
+    type: str
+    message: str
+    code: str
+    """Stable; for programs."""
+    param: None = None
+
+
+class Error(BaseModel):
+    """The body of every error that Modelport itself answers."""
+
+    type: Literal["error"] = "error"
+    error: ErrorInfo
+    detail: str | list[InvalidMember]
+    """The message; for invalid input one entry a member."""
+
 
 _TYPES = {
     400: "invalid_request_error",

@@ -13,8 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from modelport_contracts.json_values import check_json
+
 MAX_DEPTH = 16
 MAX_TERMS = 200
+"""Comparisons in one filter; each value of $in and $nin counts as one."""
 _OPERATORS = frozenset({"$eq", "$like", "$lt", "$lte", "$gt", "$gte", "$in", "$nin"})
 
 
@@ -71,7 +74,22 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Filter | None:
             terms.append(_from_brackets(match.group(1)[1:-1].split("]["), value))
     if not terms:
         return None
-    return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
+    whole = terms[0] if len(terms) == 1 else AllOf(tuple(terms))
+    if _weight(whole) > MAX_TERMS:
+        raise FilterError(f"more than {MAX_TERMS} values to compare with")
+    return whole
+
+
+def _weight(tree: Filter) -> int:
+    match tree:
+        case Comparison(value=list(values)):
+            return max(1, len(values))
+        case AllOf(terms) | AnyOf(terms):
+            return sum(_weight(term) for term in terms)
+        case Negation(term):
+            return _weight(term)
+        case _:
+            return 1
 
 
 def _from_brackets(path: list[str], value: str) -> Filter:
@@ -89,16 +107,14 @@ def parse_json(text: str) -> Filter:
     """Read the JSON spelling. Raises FilterError."""
     try:
         tree = json.loads(text)
+        check_json(tree)
     except (ValueError, RecursionError) as error:
         raise FilterError(f"not valid JSON: {error}") from None
-    budget = [MAX_TERMS]
-    return _from_object(tree, 0, budget)
+    return _from_object(tree, 0)
 
 
-def _from_object(tree: Any, depth: int, budget: list[int]) -> Filter:
-    budget[0] -= 1
-    if depth > MAX_DEPTH or budget[0] < 0:
-        raise FilterError("too large or too deep")
+def _from_object(tree: Any, depth: int) -> Filter:
+    _check_depth(depth)
     if not isinstance(tree, dict):
         raise FilterError("an object is expected")
     terms: list[Filter] = []
@@ -106,24 +122,30 @@ def _from_object(tree: Any, depth: int, budget: list[int]) -> Filter:
         if name in {"$and", "$or"}:
             if not isinstance(value, list) or not value:
                 raise FilterError(f"{name} takes a list of objects")
-            parts = tuple(_from_object(item, depth + 1, budget) for item in value)
+            parts = tuple(_from_object(item, depth + 1) for item in value)
             terms.append(AllOf(parts) if name == "$and" else AnyOf(parts))
         elif name == "$not":
-            terms.append(Negation(_from_object(value, depth + 1, budget)))
+            terms.append(Negation(_from_object(value, depth + 1)))
         elif name.startswith("$"):
             raise FilterError(f"unknown operator {name}")
         else:
-            terms.extend(_of_field(name, value, depth, budget))
+            terms.extend(_of_field(name, value, depth))
     return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
 
 
-def _of_field(field: str, value: Any, depth: int, budget: list[int]) -> list[Filter]:
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise FilterError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _of_field(field: str, value: Any, depth: int) -> list[Filter]:
+    _check_depth(depth)
     if not isinstance(value, dict):
         return [_comparison(field, "$eq", value)]
     terms: list[Filter] = []
     for operator, operand in value.items():
         if operator == "$not":
-            inner = _of_field(field, operand, depth + 1, budget)
+            inner = _of_field(field, operand, depth + 1)
             terms.append(Negation(AllOf(tuple(inner))))
         elif operator in _OPERATORS:
             terms.append(_comparison(field, operator, operand))
@@ -134,8 +156,8 @@ def _of_field(field: str, value: Any, depth: int, budget: list[int]) -> list[Fil
 
 def _comparison(field: str, operator: str, value: Any) -> Comparison:
     if operator in {"$in", "$nin"}:
-        if not isinstance(value, list) or len(value) > MAX_TERMS or any(not _scalar(item) for item in value):
-            raise FilterError(f"{operator} takes a list of at most {MAX_TERMS} plain values")
+        if not isinstance(value, list) or any(not _scalar(item) for item in value):
+            raise FilterError(f"{operator} takes a list of plain values")
     elif not _scalar(value):
         raise FilterError(f"{operator} takes a plain value")
     return Comparison(field, operator, value)
@@ -202,8 +224,7 @@ class _TextParser:
         return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
 
     def _term(self, depth: int) -> Filter:
-        if depth > MAX_DEPTH:
-            raise FilterError("too deep")
+        _check_depth(depth)
         if self._peek("word") == "NOT":
             self._next += 1
             return Negation(self._term(depth + 1))

@@ -25,6 +25,7 @@ from modelport_contracts.errors import (
     REQUEST_ID_HEADER,
     REVISION_HEADER,
     SERVICE_TOKEN_HEADER,
+    Error,
     error_body,
 )
 from modelport_contracts.pages import DEFAULT_PAGE_SIZE, Pagination
@@ -47,11 +48,18 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Readiness) -> FastAPI:
     """Make a service's app with everything all of them share."""
-    app = FastAPI(title=title, description=description, version="2", openapi_url=None, lifespan=lifespan)
+    # a redirect to the path without its slash would name this service's own address to the outside
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="2",
+        openapi_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_bug)
     app.add_middleware(RequestEdge)
     app.include_router(_health_router(readiness))
     return app
@@ -80,6 +88,8 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
 
 def _message(item: dict[str, Any]) -> str:
     text = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "model_attributes_type":
+        return "a JSON object is expected, sent with content-type: application/json"
     if item["type"] == "json_invalid":
         reason = item.get("ctx", {}).get("error", "")
         return f"the body is not valid JSON: {reason}" if reason else "the body is not valid JSON"
@@ -92,13 +102,17 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         response = _reply(404, "no_such_path", "there is nothing at this path; see /docs for what there is")
     elif error.status_code == 405:
         response = _reply(405, "method_not_allowed", f"{request.method} is not possible at this path")
+    elif error.status_code == 413:
+        response = _reply(413, "body_too_large", f"a request's body is at most {MAX_BODY_BYTES} bytes")
+    elif error.status_code == 400:
+        response = _reply(400, "unreadable_body", "the body cannot be read as JSON in UTF-8")
     else:
         response = _reply(error.status_code, "http_error", str(error.detail))
     response.headers.update(error.headers or {})
     return response
 
 
-async def _on_bug(_request: Request, error: Exception) -> JSONResponse:
+def _on_bug(error: Exception) -> JSONResponse:
     logger.error("unhandled error", exc_info=error)
     return _reply(500, "internal_error", "an error inside Modelport; the log has it under this request's id")
 
@@ -131,7 +145,7 @@ class RequestEdge:
             seen += len(message.get("body", b""))
             if seen > MAX_BODY_BYTES:
                 # FastAPI turns anything but its own exception into a 400 while it reads a body
-                raise HTTPException(413, f"the body is beyond {MAX_BODY_BYTES} bytes")
+                raise HTTPException(413)
             return message
 
         async def send_with_id(message: Message) -> None:
@@ -146,7 +160,16 @@ class RequestEdge:
             await send(message)
 
         try:
-            await self._app(scope, limited_receive, send_with_id)
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                refusal = _reply(400, "nul_character", "a path or query must not hold a NUL character")
+                await refusal(scope, receive, send_with_id)
+            else:
+                await self._app(scope, limited_receive, send_with_id)
+        except Exception as error:
+            # caught here, not by Starlette's outermost layer, so that reply and log carry the request's id
+            if status:
+                raise
+            await _on_bug(error)(scope, receive, send_with_id)
         finally:
             if not scope["path"].startswith("/health/"):
                 logger.info(

@@ -48,7 +48,10 @@ class Database:
         self.url = async_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5}
-        self.engine: AsyncEngine = create_async_engine(self.url, pool_pre_ping=not self.is_sqlite, **options)
+        # errors of SQLAlchemy quote a statement's parameters, which are users' data
+        self.engine: AsyncEngine = create_async_engine(
+            self.url, pool_pre_ping=not self.is_sqlite, hide_parameters=True, **options
+        )
         self.on_commit: Callable[[list[OutboxRow]], None] = lambda rows: None
         """Called with the outbox rows of each committed transaction."""
         self._writer = asyncio.Lock()

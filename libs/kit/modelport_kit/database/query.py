@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Integer, Select, and_, func, not_, or_, select, true
+from sqlalchemy import Boolean, ColumnElement, DateTime, Integer, Select, String, and_, func, not_, or_, select, true
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,17 +61,22 @@ def _compare(term: Comparison, columns: Columns) -> ColumnElement[bool]:
     if column is None:
         raise InvalidFilterError(f"unknown field {term.field!r}; known are {', '.join(sorted(columns))}")
     if term.operator == "$like":
-        if not isinstance(term.value, str):
-            raise InvalidFilterError(f"{term.field}: $like takes text")
-        return func.lower(column).contains(term.value.lower(), autoescape=True)
+        if not isinstance(term.value, str) or not isinstance(column.type, String):
+            raise InvalidFilterError(f"{term.field}: $like compares text with text")
+        return column.icontains(term.value, autoescape=True)
     if term.operator in {"$in", "$nin"}:
         values = [_coerce(term.field, column, value) for value in term.value]
-        return column.in_(values) if term.operator == "$in" else column.not_in(values)
+        found = column.in_([value for value in values if value is not None])
+        if None in values:
+            found = or_(found, column.is_(None))
+        return found if term.operator == "$in" else not_(func.coalesce(found, False))
     value = _coerce(term.field, column, term.value)
     if value is None:
         if term.operator != "$eq":
             raise InvalidFilterError(f"{term.field}: null can only be compared for equality")
         return column.is_(None)
+    if term.operator != "$eq" and isinstance(column.type, Boolean):
+        raise InvalidFilterError(f"{term.field}: true and false can only be compared for equality")
     compare: Mapping[str, Callable[[], ColumnElement[bool]]] = {
         "$eq": lambda: column == value,
         "$lt": lambda: column < value,
@@ -95,7 +100,7 @@ def _coerce(field: str, column: ColumnElement[Any], value: Any) -> Any:
             return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
         if isinstance(kind, Integer):
             return int(value)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         raise InvalidFilterError(f"{field} cannot be compared with {str(value)[:80]!r}") from None
     return value if isinstance(value, str) else str(value)
 
@@ -125,6 +130,9 @@ async def fetch_page(
         raise InvalidFilterError(str(error)) from None
     order = ordering(request.sort, sortable, tie)
     total = (await connection.execute(select(func.count()).select_from(statement.subquery()))).scalar_one()
-    cut = statement.order_by(*order).limit(request.page_size).offset((request.page - 1) * request.page_size)
-    rows = list((await connection.execute(cut)).all())
+    offset = (request.page - 1) * request.page_size
+    rows: list[Row[Any]] = []
+    if offset < total:  # also: a page number may be beyond what a database takes as an offset
+        cut = statement.order_by(*order).limit(request.page_size).offset(offset)
+        rows = list((await connection.execute(cut)).all())
     return rows, pagination(request.page, request.page_size, len(rows), total)

@@ -37,8 +37,8 @@ def _forwarding(summary: str, description: str, parameters: list[dict[str, Any]]
                 "default": {"description": "The provider's reply, unchanged."},
                 **{
                     status: {
-                        "description": f"From the gateway: {meaning}. The header x-modelport-error-origin tells its errors "
-                        "from the provider's.",
+                        "description": f"From the gateway: {meaning}. The header "
+                        "x-modelport-error-origin tells its errors from the provider's.",
                         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
                     }
                     for status, meaning in _ERRORS.items()
@@ -103,23 +103,6 @@ def inference_description() -> dict[str, Any]:
         },
         "components": {
             "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["type", "error", "detail"],
-                    "properties": {
-                        "type": {"const": "error"},
-                        "error": {
-                            "type": "object",
-                            "properties": {
-                                "type": {"type": "string"},
-                                "message": {"type": "string"},
-                                "code": {"type": "string"},
-                                "param": {"type": "null"},
-                            },
-                        },
-                        "detail": {"description": "The message; for invalid input a list of {type, loc, msg}."},
-                    },
-                },
                 "OpenAIModel": {
                     "type": "object",
                     "properties": {
