@@ -1,0 +1,60 @@
+"""`nemo inference`: addresses, and what can be called now."""
+
+from typing import Annotated
+
+import typer
+
+from modelport_cli.command import command, group
+from modelport_cli.failures import UsageError
+from modelport_cli.output import record, show_item, show_records, show_value
+from modelport_cli.session import OutputFormat, Session
+
+app = group("Providers, models and the gateway.")
+models = group("What can be called now.")
+app.add_typer(models, name="models")
+
+_COLUMNS = {"ID": "id", "OWNED BY": "owned_by"}
+
+
+@command(app, "get-url")
+def get_url(
+    session: Session,
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="Of a provider.")] = None,
+    virtual_model: Annotated[
+        str | None, typer.Option("--virtual-model", metavar="NAME", help="Of a virtual model.")
+    ] = None,
+) -> None:
+    """Print the address that applications use: OpenAI clients take the one without flags as their base_url."""
+    from modelport import paths
+    from modelport.calls import Scope
+
+    if provider is not None and virtual_model is not None:
+        raise UsageError("give --provider or --virtual-model, not both")
+    if provider is not None:
+        route = ("provider", paths.segment(provider, "--provider"), "-")
+    elif virtual_model is not None:
+        route = ("model", paths.segment(virtual_model, "--virtual-model"), "-")
+    else:
+        route = ("openai", "-", "v1")
+    found = session.connection
+    scope = Scope(found.base_url, found.workspace)
+    url = found.base_url + scope.in_workspace(paths.GATEWAY, None, *route)
+    if session.flags.output_format in (OutputFormat.JSON, OutputFormat.YAML):
+        show_value(session, {"url": url})
+    else:
+        print(url)
+
+
+@command(models, "list")
+def list_models(session: Session) -> None:
+    """List what can be called now through the OpenAI route."""
+    found = session.client.inference.models.list()
+    show_records(session, [record(one) for one in found.data], _COLUMNS)
+
+
+@command(models, "get")
+def get_model(
+    session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="With or without workspace/.")]
+) -> None:
+    """Show one of them."""
+    show_item(session, session.client.inference.models.get(name))

@@ -1,0 +1,72 @@
+"""`nemo secrets`."""
+
+from typing import Annotated
+
+import typer
+
+from modelport_cli.command import command, group
+from modelport_cli.inputs import AllPages, Description, FromFile, PageNumber, PageSize, Value, secret_value
+from modelport_cli.output import show_item, show_list
+from modelport_cli.session import Session
+from modelport_cli.text import note
+
+app = group("API keys and the like: stored once, named by providers, never shown again.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name.")]
+_COLUMNS = {"NAME": "name", "WORKSPACE": "workspace", "DESCRIPTION": "description", "UPDATED": "updated_at"}
+
+
+@command(app, "create")
+def create(
+    session: Session,
+    name: Name,
+    from_file: FromFile = None,
+    value: Value = None,
+    description: Description = None,
+) -> None:
+    """Store a secret: from a file, from stdin, or typed at a hidden prompt. Whitespace around it is dropped.
+
+    echo "$OPENAI_API_KEY" | nemo secrets create openai-api-key --from-file -
+    """
+    text = secret_value(value, from_file, required=True)
+    show_item(session, session.client.secrets.create(name=name, value=text, description=description))
+
+
+@command(app, "list")
+def list_secrets(
+    session: Session, page: PageNumber = None, page_size: PageSize = None, all_pages: AllPages = False
+) -> None:
+    """List secrets, without their values."""
+    found = session.client.secrets.list(page=page, page_size=page_size)
+    show_list(session, found, _COLUMNS, all_pages=all_pages)
+
+
+@command(app, "get")
+def get(session: Session, name: Name) -> None:
+    """Show what is known of a secret: never its value."""
+    show_item(session, session.client.secrets.retrieve(name))
+
+
+@command(app, "update")
+def update(
+    session: Session,
+    name: Name,
+    from_file: FromFile = None,
+    value: Value = None,
+    description: Description = None,
+) -> None:
+    """Change a secret's value or description. A new value is in use everywhere within a second."""
+    from modelport import UNSET
+
+    text = secret_value(value, from_file, required=description is None)
+    changed = session.client.secrets.update(
+        name, value=text, description=UNSET if description is None else description or None
+    )
+    show_item(session, changed)
+
+
+@command(app, "delete")
+def delete(session: Session, name: Name) -> None:
+    """Delete a secret. Providers that name it answer 424 from then on."""
+    session.client.secrets.delete(name)
+    note(f"Secret {name} is deleted.")

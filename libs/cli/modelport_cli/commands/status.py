@@ -1,0 +1,101 @@
+"""`nemo status` and `nemo cluster-info`: what the platform says of itself."""
+
+import sys
+import time
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from modelport_cli.command import command
+from modelport_cli.failures import describe
+from modelport_cli.output import record, show_item, show_value
+from modelport_cli.session import OutputFormat, Session
+from modelport_cli.text import note, printable
+
+WATCH_INTERVAL_S = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
+
+Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")]
+Interval = Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Between two looks.")]
+
+
+def add_to(root: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    command(root, "status")(status)
+    command(root, "cluster-info")(cluster_info)
+
+
+def status(session: Session, watch: Watch = False, interval: Interval = WATCH_INTERVAL_S) -> None:
+    """Show which services are ready, the gateways, and the providers by state."""
+    if not watch:
+        _show(session, _look(session))
+        return
+    try:
+        while True:
+            try:
+                seen = _look(session)
+            except Exception as error:
+                # A watch goes on while the platform restarts.
+                note(f"{time.strftime('%H:%M:%S')} {describe(error, session)[0]}")
+            else:
+                if sys.stdout.isatty():
+                    sys.stdout.write(_CLEAR)
+                _show(session, seen)
+            sys.stdout.flush()
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def cluster_info(session: Session) -> None:
+    """Show the platform's address and version."""
+    found = session.connection
+    show_item(
+        session,
+        {"base_url": found.base_url, "workspace": found.workspace, **record(session.client.cluster_info())},
+    )
+
+
+def _look(session: Session) -> dict[str, Any]:
+    from modelport import StatusError
+
+    platform = session.client.status()
+    seen = {"base_url": session.connection.base_url, **record(platform)}
+    try:
+        listed = session.client.inference.providers.list(workspace="-", page_size=1000)
+        seen["providers"] = dict(sorted(Counter(str(one.status) for one in listed).items()))
+    except StatusError as error:
+        seen["providers"] = {}
+        note(f"Providers cannot be listed: {error.message}")
+    return seen
+
+
+def _show(session: Session, seen: dict[str, Any]) -> None:
+    if session.output_format not in (OutputFormat.TABLE, OutputFormat.CSV):
+        show_value(session, seen)
+        return
+    for line in _lines(seen):
+        print(printable(line))
+
+
+def _lines(seen: dict[str, Any]) -> list[str]:
+    services = seen.get("services", {})
+    waiting = services.get("not_ready", [])
+    lines = [f"Platform   {seen['status']} at {seen['base_url']}"]
+    lines += [f"Services   {', '.join(services.get('ready', [])) or 'none'} ready"]
+    lines += [f"           {one['name']} not ready: {one.get('message', '')}" for one in waiting]
+    gateways = seen.get("gateways") or []
+    if gateways:
+        lines.append(f"Gateways   {len(gateways)} live")
+        lines += [f"           {_gateway(one)}" for one in gateways]
+    counts = [f"{count} {state}" for state, count in seen["providers"].items()]
+    lines.append(f"Providers  {', '.join(counts) or 'none'}")
+    return lines
+
+
+def _gateway(one: dict[str, Any]) -> str:
+    """Show a gateway: its id first, then whatever else it tells."""
+    known = {name: value for name, value in one.items() if value is not None}
+    first = known.pop("id", None) or known.pop("name", "gateway")
+    return " ".join([str(first), *(f"{name}={value}" for name, value in known.items())])

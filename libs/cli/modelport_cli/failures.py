@@ -1,0 +1,107 @@
+"""Errors as users see them: one line that names what was wrong, one that says what to do, an exit code."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from modelport_cli.session import Session
+from modelport_cli.text import note
+
+if TYPE_CHECKING:
+    from modelport.errors import StatusError
+
+FAILED = 1
+WRONG_USAGE = 2
+
+
+class UsageError(Exception):
+    """The command was called in a way that cannot work."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class CommandError(Exception):
+    """The command could not do its work."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@contextmanager
+def reported(session: Session) -> Iterator[None]:
+    """Turn every error into lines on stderr and an exit code; never a traceback, but with --verbose."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        raise
+    except Exception as error:
+        message, hint, code = describe(error, session)
+        if session.flags.verbose:
+            traceback.print_exc()
+        sys.stdout.flush()
+        note(f"Error: {message}")
+        if hint:
+            note(f"Hint: {hint}")
+        raise typer.Exit(code) from None
+
+
+def describe(error: Exception, session: Session) -> tuple[str, str | None, int]:
+    """Return message, hint and exit code for an error."""
+    if isinstance(error, UsageError):
+        return str(error), error.hint, WRONG_USAGE
+    if isinstance(error, CommandError):
+        return str(error), error.hint, FAILED
+    # Loaded already wherever such an error can come from.
+    from modelport import errors
+
+    if isinstance(error, errors.ConfigError):
+        return error.message, error.hint, WRONG_USAGE
+    if isinstance(error, errors.StatusError):
+        return _status_message(error), _status_hint(error), FAILED
+    if isinstance(error, errors.RequestTimedOutError):
+        return error.message, "See `nemo status`; a provider may also just be slow", FAILED
+    if isinstance(error, errors.ConnectionFailedError):
+        hint = error.hint and (
+            "Start one with `nemo services run`, or name another with --base-url or NMP_BASE_URL "
+            f"(this address is from {session.connection.origin})"
+        )
+        return error.message, hint, FAILED
+    if isinstance(error, errors.InvalidReplyError):
+        hint = f"Is this the platform's address? It is from {session.connection.origin}"
+        return error.message, hint, FAILED
+    if isinstance(error, errors.ModelportError):
+        return error.message, error.hint, FAILED
+    if isinstance(error, ValueError):
+        return str(error), None, WRONG_USAGE
+    if isinstance(error, OSError):
+        return str(error), None, FAILED
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"unexpected: {text}", "This is a bug; --verbose shows where", FAILED
+
+
+def _status_message(error: "StatusError") -> str:
+    asked_for = f", request {error.request_id}" if error.request_id and error.status_code >= 500 else ""
+    return f"{error.message} (HTTP {error.status_code}{asked_for})"
+
+
+def _status_hint(error: "StatusError") -> str | None:
+    hints = {
+        401: "Set a valid token with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
+        403: "This is not allowed to you, or to anybody: built-in things are read-only",
+        404: "Check the name and the --workspace; the list command shows what there is",
+        409: "Choose another name, or change what exists with the update command",
+        424: "Check the provider's secret: `nemo secrets list`",
+        429: "Try again later",
+    }
+    if error.status_code == 409 and "exist" not in error.message:
+        return None
+    if error.status_code == 503:
+        return "`nemo status` shows which services are not ready"
+    return hints.get(error.status_code)

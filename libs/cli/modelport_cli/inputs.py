@@ -1,0 +1,163 @@
+"""What users give in flags, files and pipes."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelport_cli.failures import UsageError
+
+MAX_INPUT_BYTES = 1024 * 1024
+
+InputFile = Annotated[
+    str | None, typer.Option("--input-file", metavar="FILE", help="Fields as JSON or YAML; - is stdin.")
+]
+InputData = Annotated[str | None, typer.Option("--input-data", metavar="TEXT", help="Fields as JSON or YAML.")]
+
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="TEXT", help='Such as \'status:"READY"\' or \'{"name": {"$like": "gpt"}}\'.'),
+]
+Sort = Annotated[str | None, typer.Option("--sort", metavar="FIELD", help="A field; - in front: descending.")]
+PageNumber = Annotated[int | None, typer.Option("--page", min=1, help="Which page.")]
+PageSize = Annotated[int | None, typer.Option("--page-size", min=1, max=1000, help="Items on a page.")]
+AllPages = Annotated[bool, typer.Option("--all-pages", help="This page and all after it.")]
+
+Value = Annotated[
+    str | None,
+    typer.Option("--value", metavar="TEXT", help="The secret itself. Other users may see it in the process list."),
+]
+FromFile = Annotated[
+    str | None, typer.Option("--from-file", metavar="FILE", help="The file with the secret; - is stdin.")
+]
+Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+Project = Annotated[str | None, typer.Option("--project", help="A project, as free text.")]
+ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Where it exists, show it as it is; no error.")]
+
+
+def structured(text: str, flag: str) -> Any:
+    """Parse JSON or YAML. Raises UsageError that names the flag and does not repeat the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_plain_loader())  # noqa: S506 (a subclass of SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+        raise UsageError(f"{flag} is neither JSON nor YAML{place}") from None
+
+
+def mapping(text: str | None, flag: str) -> dict[str, Any] | None:
+    """Parse an object; None stays None. Raises UsageError."""
+    if text is None:
+        return None
+    value = structured(text, flag)
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise UsageError(f"{flag} must be an object", 'Such as \'{"name": "value"}\', as JSON or YAML')
+    return value
+
+
+def headers(text: str | None, flag: str) -> dict[str, str] | None:
+    """Parse an object of header names and values; None stays None. Raises UsageError."""
+    fields = mapping(text, flag)
+    if fields is None:
+        return None
+    for name, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise UsageError(f"{flag}: the value of {name} must be text; put it in quotes")
+    return {name: str(value) for name, value in fields.items()}
+
+
+def items(text: str | None, flag: str) -> list[Any] | None:
+    """Parse a list; None stays None. Raises UsageError."""
+    if text is None:
+        return None
+    value = structured(text, flag)
+    if not isinstance(value, list):
+        raise UsageError(f"{flag} must be a list", 'Such as \'[{"model": "default/gpt-4"}]\', as JSON or YAML')
+    return value
+
+
+def fields_from(input_file: str | None, input_data: str | None, **flags: Any) -> dict[str, Any]:
+    """Collect a resource's fields: from --input-file or --input-data, and over them the flags that were given."""
+    if input_file is not None and input_data is not None:
+        raise UsageError("give --input-file or --input-data, not both")
+    flag = "--input-file" if input_file is not None else "--input-data"
+    text = read_text(input_file, flag) if input_file is not None else input_data
+    fields = mapping(text, flag) or {}
+    return fields | {name: value for name, value in flags.items() if value is not None}
+
+
+def require(fields: dict[str, Any], name: str, flag: str) -> Any:
+    """Return a field that must have been given in one way or another. Raises UsageError."""
+    if fields.get(name) in (None, ""):
+        raise UsageError(f"{flag} is missing")
+    return fields[name]
+
+
+def secret_value(value: str | None, from_file: str | None, *, required: bool) -> str | None:
+    """Get a secret's text from a flag, a file, stdin, or a hidden prompt; whitespace around it is dropped.
+
+    None where nothing was given and nothing is `required`. Raises UsageError, never with the text in it.
+    """
+    if value is not None and from_file is not None:
+        raise UsageError("give --value or --from-file, not both")
+    if value is not None:
+        return _not_empty(value, "--value is empty")
+    if from_file == "-":
+        return _not_empty(
+            read_text("-", "--from-file"),
+            "stdin is empty: there is no secret to store",
+            "Is the variable set? Try: echo ${#YOUR_VARIABLE}",
+        )
+    if from_file is not None:
+        return _not_empty(read_text(from_file, "--from-file"), f"{from_file} is empty: there is no secret to store")
+    if not required:
+        return None
+    if not sys.stdin.isatty():
+        raise UsageError("no secret was given", "Pipe it in with --from-file -, or name a file with --from-file FILE")
+    return _not_empty(typer.prompt("Value", hide_input=True, err=True), "nothing was typed")
+
+
+def read_text(source: str, flag: str) -> str:
+    """Read a file, or stdin for `-`, as UTF-8. Raises UsageError."""
+    try:
+        if source == "-":
+            raw = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+        else:
+            with Path(source).open("rb") as file:
+                raw = file.read(MAX_INPUT_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot read {source}: {error.strerror}") from error
+    if len(raw) > MAX_INPUT_BYTES:
+        raise UsageError(f"{flag}: more than {MAX_INPUT_BYTES} bytes")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{flag}: {'stdin' if source == '-' else source} is no text (UTF-8)") from None
+
+
+def _not_empty(text: str, message: str, hint: str | None = None) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise UsageError(message, hint)
+    return stripped
+
+
+def _plain_loader() -> Any:
+    """Make a YAML loader whose values are those of JSON: 2023-06-01 is text, not a date."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader

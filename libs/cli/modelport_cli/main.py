@@ -1,0 +1,40 @@
+"""Entry point of the commands `modelport` and `nemo`."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def run() -> None:
+    """Run the command line and exit: 0 done, 1 the platform said no or is away, 2 wrong usage (docs/wire.md, 5).
+
+    130 after Ctrl-C, as shells have it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its escape, not an error.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+    from modelport_cli.app import app
+
+    code: object = 0
+    try:
+        app(prog_name=program_name())
+    except SystemExit as end:
+        code = end.code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `nemo ... | head`: what is left in the buffer has no reader, and Python would say so while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or 1
+    sys.exit(code if isinstance(code, int) or code is None else 1)
+
+
+def program_name() -> str:
+    """Return the name this program was called by, one of its two."""
+    called = Path(sys.argv[0]).name
+    return called if called in {"modelport", "nemo"} else "nemo"
+
+
+if __name__ == "__main__":
+    run()
