@@ -66,7 +66,7 @@ def _compare(term: Comparison, columns: Columns) -> ColumnElement[bool]:
         return column.icontains(term.value, autoescape=True)
     if term.operator in {"$in", "$nin"}:
         values = [_coerce(term.field, column, value) for value in term.value]
-        found = column.in_([value for value in values if value is not None])
+        found: ColumnElement[bool] = column.in_([value for value in values if value is not None])
         if None in values:
             found = or_(found, column.is_(None))
         return found if term.operator == "$in" else not_(func.coalesce(found, False))
