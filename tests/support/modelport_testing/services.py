@@ -1,0 +1,156 @@
+"""The real secrets and models services, as processes of their own, on a database each.
+
+There is no gateway here, so discovery never gets an answer and providers stay CREATED until a test sets their status.
+"""
+
+import base64
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from modelport_cli.stack.keys import SCOPES, trust_entries
+from modelport_contracts.errors import SERVICE_TOKEN_HEADER
+from modelport_testing.postgres import PostgresServer
+from modelport_testing.running import NativeProcess, free_port, says
+from modelport_testing.servers import TestServer
+
+KINDS = ("secrets", "models")
+
+
+@dataclass(frozen=True)
+class ServiceKeys:
+    """The key files of a platform: a token for each caller, the trust file, the key-encryption key."""
+
+    folder: Path
+    tokens: Mapping[str, str]
+
+    @property
+    def trust(self) -> Path:
+        return self.folder / "trust.json"
+
+    @property
+    def kek(self) -> Path:
+        return self.folder / "kek"
+
+    def token(self, caller: str) -> Path:
+        return self.folder / f"{caller}.token"
+
+    def headers(self, caller: str) -> dict[str, str]:
+        """The header by which a service knows `caller`."""
+        return {SERVICE_TOKEN_HEADER: self.tokens[caller]}
+
+
+def make_keys(folder: Path) -> ServiceKeys:
+    """Make key files in `folder`."""
+    import json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokens = {caller: os.urandom(32).hex() for caller in SCOPES}
+    keys = ServiceKeys(folder, tokens)
+    for caller, token in tokens.items():
+        keys.token(caller).write_text(token + "\n")
+    keys.trust.write_text(json.dumps(trust_entries(tokens)))
+    keys.kek.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+    return keys
+
+
+class Service(TestServer):
+    """A service process that keeps its address and its database through stops, crashes and restarts."""
+
+    def __init__(self, kind: str, folder: Path, port: int, environment: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.environment = dict(environment)
+        """What the process is started with; a change takes effect at the next start."""
+        command = [sys.executable, "-P", "-m", f"modelport_{kind}"]
+        self._process = NativeProcess(command, folder / f"{kind}.log", env=self.environment)
+        super().__init__(self._process, port, lambda: says(port, _READY_REQUEST, b"HTTP/1.1 200"))
+
+    @property
+    def url(self) -> str:
+        """The address for clients."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+_READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
+
+
+class Services:
+    """A running pair. `secrets(...)` and `models(...)` make clients that carry a caller's token."""
+
+    def __init__(self, keys: ServiceKeys, services: Mapping[str, Service], clients: ExitStack) -> None:
+        self.keys = keys
+        self._services = services
+        self._clients = clients
+
+    def __getitem__(self, kind: str) -> Service:
+        return self._services[kind]
+
+    def client(self, kind: str, caller: str | None = "front-door") -> httpx.Client:
+        """Return a client of a service that carries a caller's token, or none; it is closed with the services."""
+        headers = self.keys.headers(caller) if caller is not None else {}
+        client = httpx.Client(base_url=self[kind].url, headers=headers, timeout=15, trust_env=False)
+        return self._clients.enter_context(client)
+
+    def logs(self) -> str:
+        """Return what both have printed."""
+        return "".join(service.log() for service in self._services.values())
+
+
+def sqlite_urls(folder: Path) -> dict[str, str]:
+    """Return the URL of a fresh SQLite database for each service."""
+    return {kind: f"sqlite+aiosqlite:///{folder / kind}.db" for kind in KINDS}
+
+
+@contextmanager
+def postgres_urls(postgres: PostgresServer) -> Iterator[dict[str, str]]:
+    """Make a fresh PostgreSQL database for each service."""
+    names = {kind: postgres.create_database(f"{kind}_{os.getpid()}") for kind in KINDS}
+    try:
+        yield {kind: postgres.url(name) for kind, name in names.items()}
+    finally:
+        for name in names.values():
+            postgres.drop_database(name)
+
+
+@contextmanager
+def start_services(
+    folder: Path, *, nats_url: str, databases: Mapping[str, str], environment: Mapping[str, str] | None = None
+) -> Iterator[Services]:
+    """Run both services, their keys and logs in `folder`, ready when this is entered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = make_keys(folder / "keys")
+    ports = {kind: free_port() for kind in KINDS}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MODELPORT_") and name != "NGC_API_KEY"
+    }
+    with ExitStack() as stack:
+        # Bound and never listening: whoever connects is refused, and nobody else gets the port.
+        nobody = stack.enter_context(socket.socket())
+        nobody.bind(("127.0.0.1", 0))
+        services = {}
+        for kind in KINDS:
+            own = {
+                "PYTHONUNBUFFERED": "1",
+                "MODELPORT_PORT": str(ports[kind]),
+                "MODELPORT_NATS_URL": nats_url,
+                "MODELPORT_DATABASE_URL": databases[kind],
+                "MODELPORT_MODELS_URL": f"http://127.0.0.1:{ports['models']}",
+                "MODELPORT_SECRETS_URL": f"http://127.0.0.1:{ports['secrets']}",
+                "MODELPORT_GATEWAY_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+                "MODELPORT_SERVICE_TOKEN_FILE": str(keys.token(kind)),
+                "MODELPORT_SERVICE_TRUST_FILE": str(keys.trust),
+                "MODELPORT_KEK_FILE": str(keys.kek),
+                "MODELPORT_SHUTDOWN_GRACE_S": "2",
+            }
+            services[kind] = Service(kind, folder, ports[kind], inherited | own | dict(environment or {}))
+            stack.callback(services[kind].close)
+            services[kind].start()
+        yield Services(keys, services, stack)
