@@ -49,14 +49,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Readiness) -> FastAPI:
     """Make a service's app with everything all of them share."""
     # a redirect to the path without its slash would name this service's own address to the outside
-    app = FastAPI(
-        title=title,
-        description=description,
-        version="2",
-        openapi_url=None,
-        lifespan=lifespan,
-        redirect_slashes=False,
-    )
+    app = FastAPI(title=title, description=description, version="2", openapi_url=None, lifespan=lifespan)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -253,8 +246,21 @@ def openapi_router(app: FastAPI, trusted: TrustedCallers) -> APIRouter:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Build an app's OpenAPI description."""
-    return get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    """Build an app's OpenAPI description, with the one error body in place of FastAPI's."""
+    whole = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = whole.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.pop(name, None)
+    schema = Error.model_json_schema(ref_template="#/components/schemas/{model}")
+    components.update(schema.pop("$defs"))
+    components["Error"] = schema
+    answer = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    for item in whole["paths"].values():
+        for operation in item.values():
+            if "422" in operation["responses"]:
+                operation["responses"]["422"] = {"description": "A member of the input breaks a rule.", **answer}
+            operation["responses"]["default"] = {"description": "An error.", **answer}
+    return whole
 
 
 def page_request(default_sort: str = "-created_at") -> Callable[..., PageRequest]:
