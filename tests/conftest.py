@@ -8,6 +8,7 @@ import pytest
 
 from modelport_testing.postgres import PostgresServer, start_postgres
 from modelport_testing.servers import NatsServer, ValkeyServer, start_nats, start_valkey
+from modelport_testing.stack import LocalStack, local_stack
 
 
 @pytest.fixture
@@ -45,3 +46,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'database.db'}"
     return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole platform with two gateways, shared by tests that use workspaces of their own and break nothing."""
+    with local_stack(tmp_path_factory.mktemp("stack"), gateways=2) as stack:
+        yield stack
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    """The whole platform, this test's own to break."""
+    with local_stack(tmp_path / "stack") as stack:
+        yield stack

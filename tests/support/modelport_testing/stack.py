@@ -136,6 +136,7 @@ def local_stack(
     command: Sequence[str] = (str(NEMO), "services", "run"),
 ) -> Iterator[LocalStack]:
     """Run a stack whose data and console output are in `folder`, ready when this is entered."""
+    folder.mkdir(parents=True, exist_ok=True)
     stack = LocalStack(
         folder / "data",
         folder / "console.txt",

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-TERMINATE_S = 1.0
+TERMINATE_S = 0.8
 """Time for the children to end in good order."""
 KILL_S = 0.5
 """Time for the system to end the others."""
