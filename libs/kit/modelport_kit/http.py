@@ -49,7 +49,14 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Readiness) -> FastAPI:
     """Make a service's app with everything all of them share."""
     # a redirect to the path without its slash would name this service's own address to the outside
-    app = FastAPI(title=title, description=description, version="2", openapi_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="2",
+        openapi_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
