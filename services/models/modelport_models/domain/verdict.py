@@ -7,6 +7,7 @@ speak of the gateway itself say nothing of the provider: the probe is repeated a
 from dataclasses import dataclass, replace
 
 from modelport_contracts.resources.providers import ProviderStatus
+from modelport_contracts.resources.secrets import BUILT_IN_SECRET
 
 PENDING_S = 30.0
 """A provider that never answered is PENDING for this long, then ERROR."""
@@ -71,7 +72,7 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
         if answer.code in GATEWAY_CODES or answer.status in {404, 500}:
             return Inconclusive(answer.message or f"the gateway answered {answer.status}")
         if answer.status == 424:
-            return Refused(f"{answer.message or 'the secret is not to be had'}; check secret {secret}")
+            return Refused(_no_secret(answer, secret))
         return Failing(answer.message or f"the gateway answered {answer.status}")
     if answer.status in {401, 403}:
         what = f"check secret {secret}" if secret else "it needs a key: store one as a secret and name it here"
@@ -79,6 +80,12 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
     if answer.status == 404:
         return NoListing()
     return Failing(f"the provider answered {answer.status} to GET v1/models")
+
+
+def _no_secret(answer: Answer, secret: str | None) -> str:
+    if secret == "/".join(BUILT_IN_SECRET):
+        return f"secret {secret} has no value: start the platform with NGC_API_KEY in its environment"
+    return answer.message or f"secret {secret} is not to be had; store it, or name another in api_key_secret_name"
 
 
 @dataclass(frozen=True, slots=True)
