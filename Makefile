@@ -18,7 +18,7 @@ help:  ## this menu
 	@echo "Settings: MODELPORT_PORT (8080), MODELPORT_DATA_DIR (.modelport), MODELPORT_TEST_SERVERS (native, containers)"
 
 up: install  ## install what is needed and run the whole platform here, in the foreground
-	@exec $(BIN)/nemo services run --port "$${MODELPORT_PORT:-8080}" --data-dir "$${MODELPORT_DATA_DIR:-.modelport}"
+	@exec $(BIN)/nemo services run
 
 install: $(VENV)/installed-runtime  ## install it into .venv without running it
 
