@@ -88,7 +88,7 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
 
 def _message(item: dict[str, Any]) -> str:
     text = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "model_attributes_type":
+    if item["type"] == "model_attributes_type" or (tuple(item["loc"]) == ("body",) and item["type"] == "missing"):
         return "a JSON object is expected, sent with content-type: application/json"
     if item["type"] == "json_invalid":
         reason = item.get("ctx", {}).get("error", "")

@@ -127,7 +127,7 @@ class Discovery:
         now = self._clock()
         outcome = after_verdict(provider.state, verdict, notes, now, self._ready_interval_s)
         if isinstance(verdict, Inconclusive):
-            logger.info("probe said nothing", provider=f"{provider.workspace}/{provider.name}", reason=verdict.reason)
+            logger.debug("probe said nothing", provider=f"{provider.workspace}/{provider.name}", reason=verdict.reason)
         jittered = outcome.delay_s * (0.8 + 0.4 * self._draw())
         return ProbeResult(provider, outcome.state, entities, now + jittered)
 
@@ -136,13 +136,20 @@ class Discovery:
             batch = [await self._results.get()]
             while not self._results.empty() and len(batch) < _BATCH:
                 batch.append(self._results.get_nowait())
-            try:
-                await self._store.store(batch)
-            except Exception:
-                logger.exception("probe results not stored; the claims run out and the providers are due again")
-            else:
-                for result in batch:
-                    self._log(result)
+            if not await self._stored(batch) and len(batch) > 1:
+                for result in batch:  # what is wrong with one must not hold up the others
+                    await self._stored([result])
+
+    async def _stored(self, batch: list[ProbeResult]) -> bool:
+        try:
+            await self._store.store(batch)
+        except Exception:
+            names = ", ".join(f"{result.provider.workspace}/{result.provider.name}" for result in batch)
+            logger.exception("probe results not stored; these providers are due again later", providers=names)
+            return False
+        for result in batch:
+            self._log(result)
+        return True
 
     def _log(self, result: ProbeResult) -> None:
         before, after = result.provider.state, result.state

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelport_contracts.names import split_entity
 from modelport_contracts.records import (
+    MAX_RECORD_BYTES,
     IndexEntry,
     ModelRecord,
     ProviderRecord,
@@ -20,6 +21,8 @@ from modelport_contracts.records import (
 
 Row = Mapping[str, Any]
 Rendered = tuple[bytes, tuple[IndexEntry, ...]]
+_REST_OF_A_MODEL = 1024
+"""Bytes for what a model's record holds beside who serves it."""
 
 
 def workspace_record(row: Row) -> Rendered:
@@ -36,13 +39,25 @@ def provider_record(row: Row) -> Rendered:
 def model_record(row: Row, served: Iterable[tuple[str, str]]) -> Rendered:
     """Render a model. `served` pairs each provider's name with the id it serves the model under."""
     workspace, name = row["workspace"], row["name"]
-    serving = tuple(
+    serving = _as_many_as_fit(
         ServedBy(provider=f"{workspace}/{provider}", served_id=served_id) for provider, served_id in sorted(served)
     )
     record = ModelRecord(workspace=workspace, name=name, backend_format=row["backend_format"], served_by=serving)
     vendor_ids = sorted({item.served_id for item in serving})
     index = tuple(IndexEntry(index=vendor_index(workspace, vendor_id), field=name) for vendor_id in vendor_ids)
     return record.payload(), index
+
+
+def _as_many_as_fit(serving: Iterable[ServedBy]) -> tuple[ServedBy, ...]:
+    """Cut the list where the record would outgrow the table: discovery must not make a record that is refused."""
+    room = MAX_RECORD_BYTES - _REST_OF_A_MODEL
+    kept = []
+    for item in serving:
+        room -= len(item.model_dump_json().encode()) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return tuple(kept)
 
 
 def virtual_model_record(row: Row) -> Rendered:

@@ -19,6 +19,11 @@ class Assignment:
     notes: tuple[str, ...] = ()
 
 
+def is_served_id(text: str) -> bool:
+    """Say whether a model id can be kept: of a length that an index takes, and nothing in it that text cannot hold."""
+    return 0 < len(text) <= MAX_SERVED_ID and text.isprintable()
+
+
 def assign_entities(
     listed: Iterable[str], enabled: list[str] | None, workspace: str, existing: Mapping[str, str]
 ) -> Assignment:
@@ -27,7 +32,9 @@ def assign_entities(
     An id that has an entity keeps it. New ids go in order of id; where two normalise alike, the later one gets the
     hash suffix. Ids without a valid name are skipped and counted.
     """
-    ids = {model_id for model_id in listed if 0 < len(model_id) <= MAX_SERVED_ID}
+    every = set(listed)
+    ids = {model_id for model_id in every if is_served_id(model_id)}
+    skipped = len(every) - len(ids)
     missing: list[str] = []
     if enabled is not None:
         missing = sorted(set(enabled) - ids)
@@ -36,7 +43,7 @@ def assign_entities(
     kept = sorted(ids)[:MAX_SERVED]
     entities = {model_id: existing[model_id] for model_id in kept if model_id in existing}
     taken = set(entities.values())
-    renamed = skipped = 0
+    renamed = 0
     for model_id in kept:
         if model_id in entities:
             continue

@@ -62,6 +62,23 @@ async def need_workspace(connection: AsyncConnection, workspace: str) -> Row:
     return row
 
 
+async def lock_workspaces(connection: AsyncConnection, names: Iterable[str]) -> None:
+    """Keep other writers out of these workspaces until the commit; every transaction that changes them begins so.
+
+    Without it two transactions on PostgreSQL that touch one entity could each render it without the other's change,
+    or publish a provider as it was before the other's; and they could lock rows and the revision counter in opposite
+    orders. SQLite has one writer at a time anyway.
+    """
+    statement = select(WORKSPACE.c.name).where(WORKSPACE.c.name.in_(sorted(set(names)))).order_by(WORKSPACE.c.name)
+    await connection.execute(statement.with_for_update(key_share=True))
+
+
+async def lock_workspace(connection: AsyncConnection, workspace: str) -> Row:
+    """Lock one workspace and return its row. Raises NotFoundError."""
+    await lock_workspaces(connection, [workspace])
+    return await need_workspace(connection, workspace)
+
+
 async def in_workspace(connection: AsyncConnection, table: Table, workspace: str) -> Select[Any]:
     """Select the rows of a workspace, or of all for `-`. Raises NotFoundError."""
     if workspace == ANY_WORKSPACE:

@@ -16,7 +16,7 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.query import PageRequest, fetch_page
 from modelport_kit.errors import ConflictError
 from modelport_models.domain.records import model_record
-from modelport_models.store.common import Row, in_workspace, like_columns, need, need_workspace, served_by
+from modelport_models.store.common import Row, in_workspace, like_columns, lock_workspace, need, served_by
 from modelport_models.tables import MODEL
 
 _FIELDS = like_columns(
@@ -45,7 +45,7 @@ class ModelStore:
         }
         try:
             async with self._database.write() as write:
-                await need_workspace(write.connection, workspace)
+                await lock_workspace(write.connection, workspace)
                 await write.execute(insert(MODEL).values(row))
                 write.put(record_key("model", workspace, body.name), *model_record(row, ()), row=(MODEL, row["id"]))
         except IntegrityError:
@@ -72,6 +72,7 @@ class ModelStore:
     async def update(self, workspace: str, name: str, body: ModelUpdate) -> tuple[Model, int]:
         """Change what the body names; from then on the entity is a user's. Raises NotFoundError."""
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, MODEL, "model", workspace, name)
             values = {
                 **body.model_dump(mode="json", exclude_unset=True),
@@ -89,6 +90,7 @@ class ModelStore:
     async def delete(self, workspace: str, name: str) -> int:
         """Remove a model entity that nobody serves. Raises NotFoundError, ConflictError."""
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, MODEL, "model", workspace, name)
             serving = await served_by(write.connection, [(workspace, name)])
             if providers := sorted({provider for provider, _ in serving.get((workspace, name), ())}):

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, select, update
 
 from modelport_contracts.records import record_key
 from modelport_kit.database.engine import Database
 from modelport_models.domain.records import provider_record
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store.catalog import replace_served
-from modelport_models.store.common import Row, all_rows
+from modelport_models.store.common import Row, all_rows, lock_workspaces
 from modelport_models.tables import PROVIDER, SERVED
 
 
@@ -68,16 +68,11 @@ class ProbeStore:
             )
             return [_due(row) for row in all_rows(result)]
 
-    async def next_due(self) -> float | None:
-        """Return when the next probe is due, in Unix seconds; None without providers."""
-        async with self._database.read() as connection:
-            due: float | None = (await connection.execute(select(func.min(PROVIDER.c.next_probe_at)))).scalar()
-        return due
-
     async def probe_soon(self, workspace: str, secret_name: str) -> int:
         """Make due at once the providers that use a secret; a probe under way with the old value no longer counts."""
         uses = and_(PROVIDER.c.workspace == workspace, PROVIDER.c.api_key_secret_name == secret_name)
         async with self._database.write() as write:
+            await lock_workspaces(write.connection, [workspace])
             result = await write.execute(
                 update(PROVIDER)
                 .where(uses)
@@ -99,6 +94,7 @@ class ProbeStore:
         changed = 0
         ids = [result.provider.id for result in results]
         async with self._database.write() as write:
+            await lock_workspaces(write.connection, (result.provider.workspace for result in results))
             rows = {row["id"]: row for row in (
                 await write.execute(select(PROVIDER).where(PROVIDER.c.id.in_(ids)))).mappings()}  # fmt: skip
             for result in results:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from modelport_contracts.names import new_id
+from modelport_contracts.names import NAME_RULE, is_name, new_id
 from modelport_contracts.pages import Pagination
 from modelport_contracts.records import record_key
 from modelport_contracts.resources.providers import (
@@ -24,8 +24,9 @@ from modelport_kit.database.query import PageRequest, fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, UnprocessableError
 from modelport_models.domain.records import provider_record
+from modelport_models.domain.served import MAX_SERVED, MAX_SERVED_ID, is_served_id
 from modelport_models.store.catalog import follow, replace_served
-from modelport_models.store.common import Row, chunks, find, in_workspace, like_columns, need, need_workspace
+from modelport_models.store.common import Row, chunks, find, in_workspace, like_columns, lock_workspace, need
 from modelport_models.tables import PROVIDER, SERVED
 
 _SORTABLE = like_columns(PROVIDER, "name", "created_at", "updated_at", "status")
@@ -47,7 +48,7 @@ class ProviderStore:
         """Register a provider. Raises NotFoundError for the workspace, ConflictError."""
         try:
             async with self._database.write() as write:
-                await need_workspace(write.connection, workspace)
+                await lock_workspace(write.connection, workspace)
                 provider = await self._insert(write, workspace, body.name, body)
         except IntegrityError:
             raise ConflictError(
@@ -95,7 +96,7 @@ class ProviderStore:
         Status and served models stay; `options` stays where the body does not name it.
         """
         async with self._database.write() as write:
-            await need_workspace(write.connection, workspace)
+            await lock_workspace(write.connection, workspace)
             row = await find(write.connection, PROVIDER, workspace, name)
             if row is None:
                 return await self._insert(write, workspace, name, body), await _revision(write), True
@@ -118,6 +119,7 @@ class ProviderStore:
         """Set what the body names of status, message and served models. Raises NotFoundError."""
         entities = _entities(workspace, body.served_models) if body.served_models is not None else None
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, PROVIDER, "provider", workspace, name)
             named = body.model_dump(include={"status", "status_message", "model_deployment_id"}, exclude_none=True)
             await write.execute(
@@ -131,6 +133,7 @@ class ProviderStore:
     async def delete(self, workspace: str, name: str) -> int:
         """Remove a provider; what only it served goes with it. Raises NotFoundError."""
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, PROVIDER, "provider", workspace, name)
             removed = await write.execute(
                 delete(SERVED).where(SERVED.c.provider_id == row["id"]).returning(SERVED.c.entity)
@@ -152,12 +155,20 @@ async def _revision(write: WriteTransaction) -> int:
 
 
 def _entities(workspace: str, served: list[ServedModel]) -> dict[str, str]:
+    if len(served) > MAX_SERVED:
+        raise UnprocessableError(("body", "served_models"), f"at most {MAX_SERVED} models")
     entities: dict[str, str] = {}
     for position, item in enumerate(served):
-        owner, slash, name = item.model_entity_id.partition("/")
-        if not slash or owner != workspace:
+        owner, _, name = item.model_entity_id.partition("/")
+        if owner != workspace or not is_name(name):
             raise UnprocessableError(
-                ("body", "served_models", position, "model_entity_id"), f"must be {workspace}/<entity name>"
+                ("body", "served_models", position, "model_entity_id"),
+                f"must be {workspace}/<entity name>; a name has {NAME_RULE}",
+            )
+        if not is_served_id(item.served_model_name):
+            raise UnprocessableError(
+                ("body", "served_models", position, "served_model_name"),
+                f"must be 1 to {MAX_SERVED_ID} printable characters",
             )
         entities[item.served_model_name] = name
     return entities

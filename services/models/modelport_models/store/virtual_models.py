@@ -16,7 +16,7 @@ from modelport_kit.database.query import PageRequest, fetch_page
 from modelport_kit.errors import ConflictError
 from modelport_models.domain.records import virtual_model_record
 from modelport_models.store.catalog import follow
-from modelport_models.store.common import Row, find, in_workspace, like_columns, need, need_workspace
+from modelport_models.store.common import Row, find, in_workspace, like_columns, lock_workspace, need
 from modelport_models.tables import VIRTUAL_MODEL
 
 _FIELDS = like_columns(
@@ -48,7 +48,7 @@ class VirtualModelStore:
         )
         try:
             async with self._database.write() as write:
-                await need_workspace(write.connection, workspace)
+                await lock_workspace(write.connection, workspace)
                 known = await find(write.connection, VIRTUAL_MODEL, workspace, body.name)
                 if known is not None:
                     if not known["autoprovisioned"]:
@@ -83,6 +83,7 @@ class VirtualModelStore:
     async def update(self, workspace: str, name: str, body: VirtualModelUpdate) -> tuple[VirtualModel, int]:
         """Change what the body names; from then on the virtual model is a user's. Raises NotFoundError."""
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
             named = body.model_dump(mode="json", exclude_unset=True)
             values = {**named, "autoprovisioned": False, "updated_at": self._now()}
@@ -98,6 +99,7 @@ class VirtualModelStore:
         Raises NotFoundError.
         """
         async with self._database.write() as write:
+            await lock_workspace(write.connection, workspace)
             row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
             await write.execute(delete(VIRTUAL_MODEL).where(VIRTUAL_MODEL.c.id == row["id"]))
             write.delete(record_key("virtual-model", workspace, name))

@@ -18,7 +18,7 @@ from modelport_kit.database.query import PageRequest, fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, ForbiddenError
 from modelport_models.domain.records import provider_record, workspace_record
-from modelport_models.store.common import like_columns, need, need_workspace
+from modelport_models.store.common import like_columns, lock_workspace, need, need_workspace
 from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL, WORKSPACE
 
 _FIELDS = like_columns(WORKSPACE, "id", "name", "description", "created_at", "updated_at", "created_by")
@@ -40,6 +40,12 @@ class WorkspaceStore:
 
     async def ensure_built_in(self) -> None:
         """Make the built-in workspaces and, the first time, the built-in provider."""
+        try:
+            await self._make_built_in()
+        except IntegrityError:  # another replica did at the same moment
+            await self._make_built_in()
+
+    async def _make_built_in(self) -> None:
         async with self._database.write() as write:
             known = set((await write.execute(select(WORKSPACE.c.name))).scalars())
             for name in BUILT_IN_WORKSPACES:
@@ -99,7 +105,7 @@ class WorkspaceStore:
     async def update(self, name: str, description: str | None) -> tuple[Workspace, int]:
         """Change a workspace's description. Raises NotFoundError."""
         async with self._database.write() as write:
-            await need_workspace(write.connection, name)
+            await lock_workspace(write.connection, name)
             values = {"description": description, "updated_at": self._now()}
             await write.execute(update(WORKSPACE).where(WORKSPACE.c.name == name).values(values))
             row = await need_workspace(write.connection, name)
@@ -110,7 +116,7 @@ class WorkspaceStore:
         if name in BUILT_IN_WORKSPACES:
             raise ForbiddenError(f"workspace {name} is built in and cannot be deleted")
         async with self._database.write() as write:
-            row = await need_workspace(write.connection, name)
+            row = await lock_workspace(write.connection, name)
             for table, kind in ((VIRTUAL_MODEL, "virtual-model"), (MODEL, "model"), (PROVIDER, "provider")):
                 if table is PROVIDER:
                     await write.execute(delete(SERVED).where(SERVED.c.workspace == name))
