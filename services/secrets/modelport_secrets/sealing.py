@@ -78,7 +78,9 @@ class Sealer:
     def unseal(self, sealed: Sealed, workspace: str, name: str, version: int) -> str:
         """Open a value. Raises UnsealError."""
         if sealed.kek_id != self.kek_id:
-            raise UnsealError(f"sealed under key {sealed.kek_id}; this service has key {self.kek_id}")
+            raise UnsealError(
+                f"it was sealed under key-encryption key {sealed.kek_id}; MODELPORT_KEK_FILE holds {self.kek_id}"
+            )
         wrapped, body = sealed.wrapped_key, sealed.ciphertext
         try:
             clear = self._kek.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], self.kek_id.encode())

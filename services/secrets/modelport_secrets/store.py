@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
@@ -17,10 +18,12 @@ from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import PageRequest, fetch_page
 from modelport_kit.database.write import WriteTransaction
-from modelport_kit.errors import ConflictError, NotFoundError
+from modelport_kit.errors import ApiError, ConflictError, NotFoundError
 from modelport_secrets import domain
-from modelport_secrets.sealing import Sealed, Sealer
+from modelport_secrets.sealing import Sealed, Sealer, UnsealError
 from modelport_secrets.tables import SECRET
+
+logger = structlog.get_logger(__name__)
 
 _FIELDS = {name: SECRET.c[name] for name in ("name", "workspace", "description", "created_at", "updated_at")}
 
@@ -137,20 +140,36 @@ class SecretStore:
         row = await self._row(workspace, name)
         if row.ciphertext is None:
             raise NotFoundError("the value of secret", f"{workspace}/{name}", code="secret_not_set")
+        try:
+            return Revealed(self._unseal(row), row.revision)
+        except UnsealError as error:
+            logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
+            raise ApiError(500, "secret_unreadable", f"secret {workspace}/{name} cannot be opened: {error}") from None
+
+    def _unseal(self, row: Row[Any]) -> str:
         sealed = Sealed(row.kek_id, row.wrapped_key, row.ciphertext)
-        return Revealed(self._sealer.unseal(sealed, workspace, name, row.revision), row.revision)
+        return self._sealer.unseal(sealed, row.workspace, row.name, row.revision)
 
     async def set_built_in(self, value: str | None) -> None:
         """Make the built-in secret what the environment says: present with this value, or without one."""
+        try:
+            await self._set_built_in(value)
+        except IntegrityError:  # another replica made it at the same moment
+            await self._set_built_in(value)
+
+    async def _set_built_in(self, value: str | None) -> None:
         workspace, name = BUILT_IN_SECRET
         moment = self._now()
         async with self._database.read() as connection:
             row = (await connection.execute(select(SECRET).where(_is(workspace, name)))).first()
         current = None
         if row is not None and row.ciphertext is not None:
-            sealed = Sealed(row.kek_id, row.wrapped_key, row.ciphertext)
-            current = self._sealer.unseal(sealed, workspace, name, row.revision)
-        if row is not None and current == value:
+            try:
+                current = self._unseal(row)
+            except UnsealError as error:
+                # its value is known, so it is sealed anew; the others stay as they are and say so when revealed
+                logger.error("stored secrets cannot be opened", reason=str(error))
+        if row is not None and current == value and (value is not None or row.ciphertext is None):
             return
         key = self._sealer.new_data_key()
         async with self._database.write() as write:
