@@ -42,9 +42,7 @@ class RawResponse:
     def values(self, name: str) -> list[bytes]:
         """Return all values of a header."""
         wanted = name.lower().encode()
-        return [
-            line.partition(b":")[2].strip() for line in self.lines if line.partition(b":")[0].lower() == wanted
-        ]
+        return [line.partition(b":")[2].strip() for line in self.lines if line.partition(b":")[0].lower() == wanted]
 
     def value(self, name: str) -> bytes | None:
         """Return a header's only value."""
@@ -158,3 +156,15 @@ async def exchange(url: str, request: bytes, method: str = "GET") -> RawResponse
     async with await RawClient.connect(url) as client:
         await client.send(request)
         return await client.read_response(method)
+
+
+def build_request(method: str, target: str, *lines: str, body: bytes = b"", host: str = "gateway.test") -> bytes:
+    """Build an HTTP/1.1 request; a body gets its Content-Length."""
+    framing = [f"Content-Length: {len(body)}"] if body else []
+    head = "\r\n".join([f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, *framing])
+    return head.encode("latin-1") + b"\r\n\r\n" + body
+
+
+def build_json(target: str, body: bytes, *lines: str, method: str = "POST") -> bytes:
+    """Build a request with a JSON body."""
+    return build_request(method, target, "Content-Type: application/json", *lines, body=body)

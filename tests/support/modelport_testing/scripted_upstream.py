@@ -1,6 +1,7 @@
 """A provider that does what a script says, byte by byte, and records what it was sent, byte by byte."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -94,6 +95,7 @@ class ScriptedUpstream:
 
     script: Script = answer_ok
     on_head: Script | None = None
+    tls: ssl.SSLContext | None = None
     requests: list[RawRequest] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
@@ -102,7 +104,7 @@ class ScriptedUpstream:
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,7 +124,7 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
 
     @property
     def last(self) -> RawRequest:
@@ -181,3 +183,14 @@ async def read_body(reader: asyncio.StreamReader, request: RawRequest) -> None:
     lengths = request.values("content-length")
     if lengths:
         request.body = request.framed = await reader.readexactly(int(lengths[0]))
+
+
+def reply_with(data: bytes, *, closes: bool = False) -> Script:
+    """Make a script that sends these bytes, and closes if told."""
+
+    async def script(_: RawRequest, answering: Answering) -> None:
+        await answering.send(data)
+        if closes:
+            answering.close()
+
+    return script

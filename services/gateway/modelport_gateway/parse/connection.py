@@ -6,6 +6,8 @@ the callbacks its parser would have made.
 """
 
 import asyncio
+import socket
+import struct
 from typing import Any, Protocol
 
 import httptools
@@ -31,6 +33,7 @@ from modelport_gateway.relay.exchange import Exchange
 
 _MAX_WAITING = 64 * 1024
 _MAX_DISCARDED = 1024 * 1024
+_RESET = struct.pack("ii", 1, 0)
 _NEVER = float("inf")
 _FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r")
 
@@ -305,7 +308,10 @@ class ClientConnection(HttpToolsProtocol):
         """Close with a reset."""
         self._exchange = None
         self._closes = True
-        self.transport.abort()
+        if not self.transport.is_closing():
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
 
     def exchange_ended(self, *, keep_alive: bool) -> None:
         """The reply is complete, or as complete as it will be."""

@@ -5,6 +5,7 @@ out in `parse_request_head`. The validator sees one head and nothing else, so ne
 make it read bytes in another way than the framing decided here.
 """
 
+import re
 from typing import Final
 
 import httptools
@@ -24,6 +25,7 @@ from modelport_gateway.parse.lines import field_name, field_value, tokens
 
 FORWARDED_METHODS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
 METHODS_WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PERSISTENCE: Final = frozenset({b"keep-alive", b"close"})
 _fields = FieldTable(classify)
 
@@ -100,10 +102,12 @@ def parse_request_head(head: bytes, max_fields: int) -> RequestHead:
             raise MalformedError("the request line does not end in an HTTP version")
         raise VersionError("this HTTP version is not spoken here; use HTTP/1.1")
     if method not in FORWARDED_METHODS:
+        if not _TOKEN.fullmatch(method):
+            raise MalformedError("the request line does not begin with a method")
         raise MethodRefusedError("this method is not forwarded; use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
-    _validate(head)
     parsed = RequestHead(method, target, version == b"HTTP/1.0", lines)
     _read_fields(parsed)
+    _validate(head)
     return parsed
 
 
@@ -138,7 +142,8 @@ def _read_fields(head: RequestHead) -> None:
         elif field == Field.CONTENT_TYPE:
             head.content_type = value
         elif field == Field.CONTENT_LENGTH:
-            head.content_length = int(value)
+            # What is no length is left to the validator.
+            head.content_length = int(value) if value.isdigit() and len(value) < 20 else -1
         elif field == Field.CONNECTION:
             named = (named or []) + tokens(value)
         else:

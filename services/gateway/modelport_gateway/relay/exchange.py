@@ -350,7 +350,7 @@ class Exchange:
                 date_line=self._context.clock.date_line,
                 close=not self.keep_alive,
                 without_body=self.method == b"HEAD" or status == 204,
-                own_lines=self._cors_lines() + (own_lines or []),
+                own_lines=self._cors_lines() if own_lines is None else own_lines,
             )
         )
         self._end(keep_alive=self.keep_alive)
@@ -448,5 +448,5 @@ class Exchange:
         elif not self.body_done:
             if idle_for > timeouts.idle_s:
                 self.fail(RequestTimeoutError(f"the request's body stopped coming for {timeouts.idle_s:g} s"))
-        elif idle_for > timeouts.first_byte_s:
+        elif self._upstream is not None and idle_for > timeouts.first_byte_s:
             self.fail(FirstByteTimeoutError(f"{origin} did not begin to answer within {timeouts.first_byte_s:g} s"))

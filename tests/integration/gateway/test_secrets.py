@@ -1,0 +1,178 @@
+"""The provider's key: fetched once per version, replaced when rotated, never sent once deleted."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from modelport_contracts.records import ProviderRecord, SecretRecord
+from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
+from modelport_testing.raw_client import RawClient, RawResponse, build_request
+from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
+
+GET = build_request("GET", f"{BASE}/provider/openai/-/x", "Authorization: Bearer client-key")
+
+
+@dataclass
+class Vault:
+    """What the secrets service knows."""
+
+    value: str | None = "sk-one"
+    version: int = 1
+    is_away: bool = False
+    asked: list[RawRequest] = field(default_factory=list)
+
+    async def answer(self, request: RawRequest, answering: Answering) -> None:
+        self.asked.append(request)
+        if self.is_away:
+            answering.reset()
+            return
+        known = self.value is not None
+        body = json.dumps({"name": "key", "workspace": "default", "value": self.value}).encode()
+        await answering.send(
+            b"HTTP/1.1 %b\r\nx-modelport-revision: secrets.%d\r\nContent-Length: %d\r\n\r\n%b"
+            % (b"200 OK" if known else b"404 Not Found", self.version, len(body), body)
+        )
+
+
+@pytest.fixture
+def table(upstream: ScriptedUpstream) -> MemoryTable:
+    table = MemoryTable()
+    put_provider(table, upstream, None)
+    mark(table, 1)
+    return table
+
+
+def put_provider(table: MemoryTable, upstream: ScriptedUpstream, auth: str | None) -> None:
+    record = ProviderRecord(
+        id="p",
+        workspace="default",
+        name="openai",
+        host_url=f"{upstream.url}/v1",
+        status="READY",
+        generation=1,
+        api_key_secret_name="key",
+        auth_header_format=auth,
+    )
+    table.put("provider/default/openai", record.payload())
+
+
+def mark(table: MemoryTable, version: int) -> None:
+    record = SecretRecord(workspace="default", name="key", version=version)
+    table.put("secret/default/key", record.payload(), version)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+@pytest.fixture
+async def service(vault: Vault) -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(vault.answer) as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(table: MemoryTable, service: ScriptedUpstream) -> AsyncIterator[Gateway]:
+    async with Gateway(table, secrets_url=service.url) as running:
+        yield running
+
+
+async def ask(client: RawClient) -> RawResponse:
+    await client.send(GET)
+    return await client.read_response()
+
+
+def code_of(response: RawResponse) -> tuple[int, str]:
+    return response.status, json.loads(response.body)["error"]["code"]
+
+
+async def test_the_key_is_fetched_once_and_sent(gateway: Gateway, upstream: ScriptedUpstream, vault: Vault) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        for _ in range(5):
+            assert (await ask(client)).status == 200
+            assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert len(vault.asked) == 1
+    assert vault.asked[0].target == b"/apis/secrets/v2/workspaces/default/secrets/key/access"
+    assert vault.asked[0].values("x-modelport-service-token") == [b"service-token"]
+    assert b"sk-one" not in gateway.access_log
+
+
+async def test_the_header_is_the_provider_s_own(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
+) -> None:
+    put_provider(table, upstream, "X-Special-Key: token={{ auth_secret }}!")
+    request = build_request("GET", f"{BASE}/provider/openai/-/x", "x-special-key: client's")
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(request)
+        assert (await client.read_response()).status == 200
+    assert upstream.last.values("x-special-key") == [b"token=sk-one!"]
+    assert upstream.last.values("authorization") == []
+
+
+async def test_a_rotated_key_is_sent_from_the_next_request_on(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        vault.value, vault.version = "sk-two", 2
+        mark(table, 2)
+        for _ in range(3):
+            assert (await ask(client)).status == 200
+            assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+    assert len(vault.asked) == 2
+
+
+async def test_a_deleted_key_is_never_sent_again(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        table.remove("secret/default/key", 2)
+        vault.is_away = True
+        for _ in range(2):
+            assert code_of(await ask(client)) == (424, "secret_missing")
+        mark(table, 3)
+        assert code_of(await ask(client)) == (503, "secrets_away")
+    assert len(upstream.requests) == 1
+
+
+async def test_the_old_key_serves_after_a_rotation_while_the_service_is_away(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        mark(table, 2)
+        vault.is_away = True
+        for _ in range(3):
+            assert (await ask(client)).status == 200
+            assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert len(vault.asked) == 2
+
+
+async def test_a_value_older_than_its_marker_is_not_taken(
+    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream, vault: Vault
+) -> None:
+    mark(table, 2)
+    async with await RawClient.connect(gateway.url) as client:
+        assert code_of(await ask(client)) == (503, "secrets_away")
+        vault.value, vault.version = "sk-two", 3
+        assert (await ask(client)).status == 200
+    assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+
+
+async def test_a_secret_the_service_does_not_have(gateway: Gateway, vault: Vault) -> None:
+    vault.value = None
+    async with await RawClient.connect(gateway.url) as client:
+        assert code_of(await ask(client)) == (424, "secret_missing")
+
+
+async def test_a_key_that_no_header_can_carry(gateway: Gateway, vault: Vault, upstream: ScriptedUpstream) -> None:
+    vault.value = "sk-one\r\nX-Evil: yes"
+    async with await RawClient.connect(gateway.url) as client:
+        response = await ask(client)
+    assert code_of(response) == (424, "secret_unusable")
+    assert b"sk-one" not in response.head + response.body
+    assert not upstream.requests
