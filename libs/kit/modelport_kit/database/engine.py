@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -16,6 +17,8 @@ from modelport_kit.errors import AwayError
 from modelport_kit.settings import SettingsError
 
 _WRITE = "modelport_write"
+_TRANSIENT = frozenset({"08", "40", "53", "57", "58"})
+"""Classes of SQLSTATE that pass: connection, deadlock, resources, operator intervention, system (PostgreSQL, A)."""
 
 
 def async_url(url: str) -> str:
@@ -95,10 +98,11 @@ def _unreachable_is_away() -> Any:
     except (OperationalError, InterfaceError) as error:
         raise AwayError("the database cannot be reached or refuses to write", "database_away") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise AwayError("the connection to the database was lost", "database_away") from error
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or state[:2] in _TRANSIENT:
+            raise AwayError("the database cannot be reached or is too busy", "database_away") from error
         raise
-    except (ConnectionError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError, PoolTimeoutError) as error:
         raise AwayError("the database cannot be reached", "database_away") from error
 
 

@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from modelport_contracts.records import Source
 from modelport_kit.database.engine import Database
@@ -23,7 +23,7 @@ async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool)
     database = Database(url, source)
     try:
         await (migrate if migrate_now else check_schema)(database, scripts)
-    except (OperationalError, InterfaceError, DatabaseError, OSError) as error:
+    except (DBAPIError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise SettingsError(f"the database cannot be opened: {reason}") from None
     finally:

@@ -23,6 +23,8 @@ Publish = Callable[[Change], Awaitable[None]]
 
 SWEEP_EVERY_S = 0.25
 CLAIM_S = 5.0
+AWAY_PAUSE_S = 1.0
+"""Between two attempts of the sweep while the bus is away."""
 OWN_CHANCE_S = 1.0
 """A fresh row is left to the process that committed it for this long."""
 KEPT_S = 24 * 3600.0
@@ -71,7 +73,9 @@ class OutboxPublisher:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
                 while rows := await self.claim():
-                    if not await self._publish_rows(rows):
+                    if left := await self._publish_rows(rows, claimed=True):
+                        await self._release(left)
+                        await asyncio.sleep(AWAY_PAUSE_S)
                         break
                 if self._clock() >= next_prune:
                     await self.prune()
@@ -119,20 +123,27 @@ class OutboxPublisher:
         ]
         return sorted(claimed, key=lambda row: row.id)
 
-    async def _publish_rows(self, rows: list[OutboxRow]) -> bool:
-        """Publish rows; say whether the bus took what it was given."""
+    async def _release(self, ids: list[int]) -> None:
+        async with self._database.write() as write:
+            await write.execute(update(OUTBOX).where(OUTBOX.c.id.in_(ids)).values(claimed_until=0))
+
+    async def _publish_rows(self, rows: list[OutboxRow], *, claimed: bool = False) -> list[int]:
+        """Publish rows; returns the ids of those that the bus, being away, did not take."""
         newest = newest_per_key(rows)
-        superseded = await self._superseded_elsewhere(newest.values()) if len(rows) > 1 else set()
+        # a single row that was committed a moment ago is hardly ever superseded, and publishing it is harmless
+        superseded = await self._superseded_elsewhere(newest.values()) if claimed or len(rows) > 1 else set()
         to_publish = [row for row in newest.values() if row.id not in superseded]
         outcomes = await asyncio.gather(*(self._publish(row.change) for row in to_publish), return_exceptions=True)
         done = {row.id for row in rows} - {row.id for row in to_publish}
-        refused = []
+        refused, left = [], []
         for row, outcome in zip(to_publish, outcomes, strict=True):
             if outcome is None:
                 done.add(row.id)
             elif isinstance(outcome, asyncio.CancelledError):
                 raise outcome
-            elif not isinstance(outcome, _AWAY):
+            elif isinstance(outcome, _AWAY):
+                left.append(row.id)
+            else:
                 refused.append(row)
                 logger.error("the bus refused %s: %s", row.change.envelope.key, outcome)
         if done:
@@ -142,7 +153,7 @@ class OutboxPublisher:
                 )
         if refused:
             await self._count_refusals([row.id for row in refused])
-        return len(done) + len(refused) == len(rows)
+        return left
 
     async def _superseded_elsewhere(self, rows: Iterable[OutboxRow]) -> set[int]:
         by_key = {row.change.envelope.key: row for row in rows}
