@@ -1,6 +1,7 @@
 """A client that sends exactly the bytes it is told to, and shows exactly the bytes it got."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -79,10 +80,8 @@ class RawClient:
     async def close(self) -> None:
         """Close in good order."""
         self.writer.close()
-        try:
+        with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass
 
     def abort(self) -> None:
         """Close with a reset."""

@@ -1,6 +1,7 @@
 """A provider that does what a script says, byte by byte, and records what it was sent, byte by byte."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -158,10 +159,8 @@ class ScriptedUpstream:
         finally:
             self.open_connections -= 1
             writer.close()
-            try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
-            except (ConnectionError, asyncio.CancelledError):
-                pass
 
 
 async def read_body(reader: asyncio.StreamReader, request: RawRequest) -> None:
