@@ -74,7 +74,7 @@ class NearCache:
         self._connected = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._run_id = ""
-        self._lost_at = asyncio.get_running_loop().time()
+        self._lost_at = float("-inf")
         self._listeners: list[Listener] = []
         self.epoch: str | None = None
         """The current epoch as last seen, None where there is none."""
@@ -93,6 +93,7 @@ class NearCache:
     async def start(self) -> None:
         """Begin connecting; returns at once."""
         if self._keeping is None:
+            self._lost_at = asyncio.get_running_loop().time()
             self._keeping = asyncio.create_task(self._keep(), name="near cache connection")
 
     async def close(self) -> None:
@@ -194,7 +195,8 @@ class NearCache:
             rest_s = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
             if rest_s > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._connected.wait(), rest_s)
+                    async with asyncio.timeout(rest_s):
+                        await self._connected.wait()
         return self._connection
 
     def _read(self, connection: Connection, wanted: list[str], *, fresh: bool) -> dict[str, _RESULT]:

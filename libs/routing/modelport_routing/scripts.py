@@ -49,8 +49,9 @@ class _Call:
 class ScriptRunner:
     """Runs scripts on one server."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, timeout_s: float) -> None:
         self._redis = redis
+        self._timeout_s = timeout_s
         self._waiting: deque[_Call] = deque()
         self._sending: asyncio.Task[None] | None = None
 
@@ -74,7 +75,8 @@ class ScriptRunner:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(PIPELINE, len(self._waiting)))]
             try:
-                await self._send_batch(batch)
+                async with asyncio.timeout(self._timeout_s):
+                    await self._send_batch(batch)
             except (RedisError, OSError) as error:
                 # The rest would wait for the same failure.
                 batch.extend(self._waiting)

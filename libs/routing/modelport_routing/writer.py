@@ -1,7 +1,7 @@
 """Writing the routing table: guarded, idempotent, in any order (docs/propagation.md, rules 11 to 14)."""
 
 import asyncio
-import logging
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,14 +11,12 @@ from typing import Any, Self
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from modelport_contracts.records import SOURCES, Change, Source
 from modelport_routing import keys, scripts
 from modelport_routing.errors import TableAwayError
 from modelport_routing.rows import epoch_is_current, index_line
-
-logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
 _FIRST_RETRY_S = 0.05
@@ -71,15 +69,18 @@ class RouteWriter:
 
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         """`url` is redis://user:password@host:port/db."""
+        # No socket_timeout: redis-py would send under asyncio.wait_for, which swallows a cancellation before
+        # Python 3.12. Every call has its own limit instead.
         self._redis = Redis.from_url(
             url,
             protocol=2,
-            socket_timeout=timeout_s,
+            socket_timeout=None,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             client_name="modelport-route-writer",
         )
-        self._scripts = scripts.ScriptRunner(self._redis)
+        self._timeout_s = timeout_s
+        self._scripts = scripts.ScriptRunner(self._redis, timeout_s)
         self._away = False
 
     async def close(self) -> None:
@@ -108,13 +109,10 @@ class RouteWriter:
         names = [keys.EPOCH]
         for source in SOURCES:
             names += [keys.complete(source), keys.floor(source), keys.incarnation(source)]
-        try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.execute_command("INFO", "server")
-                pipeline.mget(names)
-                server, values = await pipeline.execute()
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
+        async with self._asking(), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.execute_command("INFO", "server")
+            pipeline.mget(names)
+            server, values = await pipeline.execute()
         epoch, *rest = [None if value is None else value.decode() for value in values]
         run_id = server["run_id"]
         current = epoch if epoch_is_current(epoch, run_id) else None
@@ -169,43 +167,42 @@ class RouteWriter:
 
     async def keys_of(self, source: Source) -> AsyncIterator[str]:
         """Yield the keys of a source's rows, tombstones included; some perhaps twice."""
-        try:
-            async for name in self._redis.scan_iter(match=f"{keys.ROW_PREFIX}*", count=_SCAN_COUNT):
+        cursor = 0
+        while True:
+            async with self._asking():
+                cursor, names = await self._redis.scan(cursor, match=f"{keys.ROW_PREFIX}*", count=_SCAN_COUNT)
+            for name in names:
+                assert isinstance(name, bytes)
                 key = name.decode(errors="replace").removeprefix(keys.ROW_PREFIX)
                 if _owner(key) == source:
                     yield key
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
+            if cursor == 0:
+                return
 
     async def try_lock(self, name: str, ttl_s: float) -> bool:
         """Take a lock for a while; False where another has it. It saves work, nothing rests on it."""
-        try:
+        async with self._asking():
             return bool(await self._redis.set(keys.lock(name), "1", nx=True, px=int(ttl_s * 1000)))
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
 
     async def extend_lock(self, name: str, ttl_s: float) -> None:
         """Keep a lock for longer."""
-        try:
+        async with self._asking():
             await self._redis.set(keys.lock(name), "1", px=int(ttl_s * 1000))
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
 
     async def unlock(self, name: str) -> None:
         """Give a lock back early."""
-        try:
+        async with self._asking():
             await self._redis.delete(keys.lock(name))
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
 
     async def wait_available(self) -> None:
         """Return when Redis answers; at once unless the last call failed. The gate of the consumer (rule 8)."""
         retry_s = _FIRST_RETRY_S
         while self._away:
             try:
-                await self._redis.ping()
+                async with self._asking():
+                    await self._redis.ping()
                 self._away = False
-            except (RedisError, OSError):
+            except TableAwayError:
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, _MAX_RETRY_S)
 
@@ -215,10 +212,11 @@ class RouteWriter:
         The table must be rebuildable but never half there: an old dump would be loaded before the truth is, and
         eviction would take single rows out of a complete table (ARCHITECTURE.md, The processes).
         """
-        try:
-            settings = await self._redis.config_get("save", "appendonly", "maxmemory-policy")
-        except (RedisError, OSError) as error:
-            raise self._is_away(error) from error
+        async with self._asking():
+            try:
+                settings = await self._redis.config_get("save", "appendonly", "maxmemory-policy")
+            except NoPermissionError:
+                return ["this user may not read the settings: allow it CONFIG GET, or check them by hand"]
         problems = []
         if settings.get("save"):
             problems.append('snapshots are on: set save ""')
@@ -264,9 +262,14 @@ class RouteWriter:
             self._away = True
             raise
 
-    def _is_away(self, error: Exception) -> TableAwayError:
-        self._away = True
-        return TableAwayError(f"Redis is away: {type(error).__name__}: {error}")
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except (RedisError, OSError) as error:
+            self._away = True
+            raise TableAwayError(f"Redis is away: {type(error).__name__}: {error}") from error
 
 
 def _of_epoch(text: str | None, epoch: str | None) -> str | None:

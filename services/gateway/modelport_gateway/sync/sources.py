@@ -1,0 +1,67 @@
+"""Asking a source, the models or the secrets service, what it holds (modelport_contracts.sync)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from modelport_contracts.records import Source
+from modelport_contracts.sync import CHANGES_PATH, SNAPSHOT_PATH, ChangesPage, SnapshotPage
+
+Page = TypeVar("Page", bound=BaseModel)
+
+PAGE = 1000
+
+
+class SourceAwayError(Exception):
+    """The source cannot be reached, or did not answer as agreed. Nothing may be concluded from that."""
+
+
+@dataclass(frozen=True)
+class SourceHead:
+    """Which database a source has, and its newest revision."""
+
+    incarnation: str
+    revision: int
+
+
+class SourceClient:
+    """One source. `http` has the source's base address and sends the service token."""
+
+    def __init__(self, source: Source, http: httpx.AsyncClient, *, page: int = PAGE) -> None:
+        self.source = source
+        self._http = http
+        self._page = page
+
+    async def head(self) -> SourceHead:
+        """Ask for incarnation and revision. Raises SourceAwayError."""
+        page = await self._get(SnapshotPage, SNAPSHOT_PATH, {"limit": 1})
+        return SourceHead(page.incarnation, page.revision)
+
+    async def snapshot(self) -> AsyncIterator[SnapshotPage]:
+        """Page everything the source owns, as of a revision that is read now. Raises SourceAwayError."""
+        parameters: dict[str, str | int] = {"limit": self._page}
+        while True:
+            page = await self._get(SnapshotPage, SNAPSHOT_PATH, parameters)
+            yield page
+            if page.next is None:
+                return
+            parameters["cursor"] = page.next
+
+    async def changes(self, after: int) -> ChangesPage:
+        """Ask what changed after a revision. Raises SourceAwayError."""
+        return await self._get(ChangesPage, CHANGES_PATH, {"after": after})
+
+    async def _get(self, kind: type[Page], path: str, parameters: dict[str, str | int]) -> Page:
+        try:
+            reply = await self._http.get(path, params=parameters)
+        except httpx.HTTPError as error:
+            raise SourceAwayError(f"{self.source}: {type(error).__name__}") from error
+        if reply.status_code != httpx.codes.OK:
+            raise SourceAwayError(f"{self.source}: {path} answered {reply.status_code}")
+        try:
+            return kind.model_validate_json(reply.content)
+        except ValidationError as error:
+            raise SourceAwayError(f"{self.source}: {path} answered something else than agreed") from error
