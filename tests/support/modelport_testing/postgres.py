@@ -24,6 +24,7 @@ from modelport_testing.running import (
 POSTGRES_IMAGE = "postgres:17-alpine"
 _BINARIES = Path("/usr/lib/postgresql")
 _USER = "modelport"
+_PASSWORD = "modelport"
 _STARTUP_CHECK = bytes.fromhex("0000000804d2162f")
 """An SSLRequest: a server that is up answers it with one byte (PostgreSQL manual, 55.2.10)."""
 
@@ -39,7 +40,7 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, as libpq and the services take it."""
-        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{_USER}:{_PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, prefix: str = "test") -> str:
         """Make an empty database and return its name."""
@@ -103,8 +104,7 @@ def start_postgres() -> Iterator[PostgresServer]:
 
 
 def _container(port: int) -> Running:
-    environment = {"POSTGRES_USER": _USER, "POSTGRES_DB": "postgres", "POSTGRES_HOST_AUTH_METHOD": "trust"}
-    environment["POSTGRES_PASSWORD"] = "modelport"
+    environment = {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": _PASSWORD, "POSTGRES_DB": "postgres"}
     return Container(POSTGRES_IMAGE, [], port=port, inner_port=5432, environment=environment)
 
 

@@ -134,7 +134,7 @@ class NativeProcess:
 
 
 class Container:
-    """A server in a container of a Docker engine, its port bound to the same one of 127.0.0.1."""
+    """A server in a container of a Docker engine, reached through a port of this machine."""
 
     def __init__(
         self,
@@ -220,6 +220,9 @@ def start_and_wait(server: Running, port: int, ready: Callable[[], bool]) -> Non
         log = server.log()[-2000:]
         server.remove()
         raise AssertionError(f"a test server did not start ({error}):\n{log}") from error
+    except BaseException:
+        server.remove()
+        raise
 
 
 def says(port: int, send: bytes, expect: bytes) -> bool:

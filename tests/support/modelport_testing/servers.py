@@ -159,7 +159,9 @@ def _nats(data_dir: Path, store: Path, port: int) -> Running:
 def _valkey(data_dir: Path, port: int) -> Running:
     options = ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
     if in_containers():
-        return Container(VALKEY_IMAGE, ["valkey-server", *options], port=port, inner_port=6379)
+        # Valkey's guard against open ports would refuse the engine's side of the bridge, where all clients come from.
+        command = ["valkey-server", "--bind", "0.0.0.0", "--protected-mode", "no", *options]
+        return Container(VALKEY_IMAGE, command, port=port, inner_port=6379)
     program = find_program(VALKEY_SERVER, os.environ)
     return NativeProcess(
         [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", data_dir, *options],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelport_testing.polling import eventually_sync
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 NEMO = Path(sys.executable).parent / "nemo"
 
