@@ -35,10 +35,6 @@ Spec = Annotated[str | None, typer.Option("--spec", metavar="OBJECT", help="What
 CustomFields = Annotated[
     str | None, typer.Option("--custom-fields", metavar="OBJECT", help="Anything else. JSON or YAML.")
 ]
-Providers = Annotated[
-    list[str] | None,
-    typer.Option("--model-providers", metavar="WORKSPACE/NAME", help="A provider that serves it; repeat for more."),
-]
 _COLUMNS = {
     "NAME": "name",
     "WORKSPACE": "workspace",
@@ -82,7 +78,6 @@ def create(
     base_model: BaseModel = None,
     spec: Spec = None,
     custom_fields: CustomFields = None,
-    model_providers: Providers = None,
     description: Description = None,
     project: Project = None,
     exist_ok: ExistOk = False,
@@ -97,7 +92,6 @@ def create(
         base_model=base_model,
         spec=mapping(spec, "--spec"),
         custom_fields=mapping(custom_fields, "--custom-fields"),
-        model_providers=model_providers or None,
         description=description,
         project=project,
     )
@@ -112,7 +106,6 @@ def update(
     base_model: BaseModel = None,
     spec: Spec = None,
     custom_fields: CustomFields = None,
-    model_providers: Providers = None,
     description: Description = None,
     project: Project = None,
     input_file: InputFile = None,
@@ -126,7 +119,6 @@ def update(
         base_model=base_model,
         spec=mapping(spec, "--spec"),
         custom_fields=mapping(custom_fields, "--custom-fields"),
-        model_providers=model_providers or None,
         description=description,
         project=project,
     )

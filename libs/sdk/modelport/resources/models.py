@@ -60,7 +60,6 @@ def create(
     prompt: Any | None = None,
     custom_fields: Mapping[str, Any] | None = None,
     ownership: Mapping[str, Any] | None = None,
-    model_providers: Sequence[str] | None = None,
     project: str | None = None,
     workspace: str | None = None,
     exist_ok: bool = False,
@@ -83,7 +82,6 @@ def create(
         "prompt": prompt,
         "custom_fields": custom_fields,
         "ownership": ownership,
-        "model_providers": model_providers,
         "project": project,
     }
     return Call(
@@ -140,7 +138,6 @@ def update(
     prompt: Any = UNSET,
     custom_fields: Mapping[str, Any] | Unset | None = UNSET,
     ownership: Mapping[str, Any] | Unset | None = UNSET,
-    model_providers: Sequence[str] | Unset | None = UNSET,
     project: str | Unset | None = UNSET,
     workspace: str | None = None,
 ) -> Call[Model]:
@@ -158,7 +155,6 @@ def update(
         "prompt": prompt,
         "custom_fields": custom_fields,
         "ownership": ownership,
-        "model_providers": model_providers,
         "project": project,
     }
     return Call("PATCH", _path(scope, workspace, name), parse_as(Model), body=json_body(members, drop="unset"))

@@ -1,0 +1,323 @@
+"""The commands on resources: what they ask the platform, and what they print."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelport_testing.nemo import run_here as nemo
+from modelport_testing.scripted import (
+    Reply,
+    Script,
+    error,
+    model,
+    page,
+    provider,
+    secret,
+    virtual_model,
+    workspace,
+)
+
+SECRETS = "/apis/secrets/v2/workspaces/default/secrets"
+PROVIDERS = "/apis/models/v2/workspaces/default/providers"
+MODELS = "/apis/models/v2/workspaces/default/models"
+GATEWAY = "/apis/inference-gateway/v2/workspaces/default"
+VIRTUAL_MODELS = f"{GATEWAY}/virtual-models"
+WORKSPACES = "/apis/entities/v2/workspaces"
+EXISTS = Reply(409, json=error(409, "exists", "it exists already"), headers={"x-should-retry": "false"})
+
+
+def test_a_secret_from_a_pipe(script: Script) -> None:
+    script.on("POST", SECRETS, Reply(201, json=secret("nvidia-api-key")))
+    done = nemo("secrets", "create", "nvidia-api-key", "--from-file", "-", stdin="  nvapi-1\n")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["name"] == "nvidia-api-key"
+    assert script.requests[0].json == {"name": "nvidia-api-key", "value": "nvapi-1"}
+
+
+def test_a_secret_from_a_file_and_from_a_flag(script: Script, tmp_path: Path) -> None:
+    script.on("POST", SECRETS, Reply(201, json=secret()))
+    file = tmp_path / "key"
+    file.write_text("\ufefffrom-file\r\n")
+    assert nemo("secrets", "create", "k1", "--from-file", str(file), "--description", "d").code == 0
+    assert nemo("secrets", "create", "k2", "--value", " from-flag ").code == 0
+    assert [one.json["value"] for one in script.requests] == ["from-file", "from-flag"]
+    assert script.requests[0].json["description"] == "d"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["--from-file", "-"], b"\n", "stdin is empty: there is no secret to store"),
+        (["--from-file", "-"], b"", "stdin is empty"),
+        (["--from-file", "-"], b"\xff\xfe", "stdin is no text"),
+        (["--from-file", "/nowhere/key"], b"", "cannot read /nowhere/key: No such file or directory"),
+        (["--from-file", "/dev/null"], b"", "/dev/null is empty"),
+        (["--from-file", "/dev/zero"], b"", "more than 1048576 bytes"),
+        (["--value", "  "], b"", "--value is empty"),
+        (["--value", "v", "--from-file", "-"], b"x", "not both"),
+        ([], b"s3cret", "no secret was given"),
+    ],
+)
+def test_a_secret_that_cannot_be(script: Script, arguments: list[str], stdin: bytes, message: str) -> None:
+    done = nemo("secrets", "create", "k1", *arguments, stdin=stdin)
+    assert done.code == 2
+    assert message in done.err
+    assert "s3cret" not in done.err
+    assert not script.requests
+
+
+def test_the_other_secret_commands(script: Script) -> None:
+    one = f"{SECRETS}/k1"
+    script.on("GET", SECRETS, Reply(json=page(secret("k1"))))
+    script.on("GET", one, Reply(json=secret("k1")))
+    script.on("PATCH", one, Reply(json=secret("k1")))
+    script.on("DELETE", one, Reply(204))
+    assert json.loads(nemo("secrets", "list").out)[0]["name"] == "k1"
+    assert json.loads(nemo("secrets", "get", "k1").out)["workspace"] == "default"
+    assert nemo("secrets", "update", "k1", "--from-file", "-", stdin="new\n").code == 0
+    assert nemo("secrets", "update", "k1", "--description", "").code == 0
+    deleted = nemo("secrets", "delete", "k1")
+    assert (deleted.code, deleted.out, deleted.err) == (0, "", "Secret k1 is deleted.\n")
+    assert [one.json for one in script.asked("PATCH", one)] == [{"value": "new"}, {"description": None}]
+
+
+def test_a_provider_as_in_the_documentation(script: Script) -> None:
+    script.on("POST", PROVIDERS, Reply(201, json=provider()))
+    done = nemo(
+        *["inference", "providers", "create", "openai", "--host-url", "https://api.openai.com/v1"],
+        *["--api-key-secret-name", "openai-api-key", "--enabled-models", "gpt-4", "--enabled-models", "gpt-3.5-turbo"],
+    )
+    assert done.code == 0, done.err
+    assert script.requests[0].json == {
+        "name": "openai",
+        "host_url": "https://api.openai.com/v1",
+        "api_key_secret_name": "openai-api-key",
+        "enabled_models": ["gpt-4", "gpt-3.5-turbo"],
+    }
+
+
+@pytest.mark.parametrize("text", ['{"anthropic-version": "2023-06-01"}', "anthropic-version: 2023-06-01"])
+def test_headers_as_json_or_yaml(script: Script, text: str) -> None:
+    script.on("POST", PROVIDERS, Reply(201, json=provider()))
+    done = nemo(
+        *["inference", "providers", "create", "anthropic", "--host-url", "https://api.anthropic.com"],
+        *["--auth-header-format", "X-Api-Key: {{ auth_secret }}", "--default-extra-headers", text],
+        *["--default-extra-body", "{temperature: 0.5}", "--required-extra-body", '{"user": "u"}'],
+        *["--required-extra-headers", "x-n: 5", "--options", "connect_timeout_s: 1"],
+    )
+    assert done.code == 0, done.err
+    sent = script.requests[0].json
+    assert sent["default_extra_headers"] == {"anthropic-version": "2023-06-01"}
+    assert sent["auth_header_format"] == "X-Api-Key: {{ auth_secret }}"
+    assert (sent["default_extra_body"], sent["required_extra_body"]) == ({"temperature": 0.5}, {"user": "u"})
+    assert (sent["required_extra_headers"], sent["options"]) == ({"x-n": "5"}, {"connect_timeout_s": 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--host-url is missing"),
+        (
+            ["--host-url", "http://x", "--default-extra-headers", "just text"],
+            "--default-extra-headers must be an object",
+        ),
+        (["--host-url", "http://x", "--default-extra-headers", "{a: true}"], "the value of a must be text"),
+        (["--host-url", "http://x", "--default-extra-body", "[1"], "neither JSON nor YAML"),
+        (["--host-url", "http://x", "--required-extra-body", "[1]"], "--required-extra-body must be an object"),
+        (["--input-data", "{}", "--input-file", "-"], "not both"),
+        (["--no-such-flag"], "No such option"),
+    ],
+)
+def test_a_provider_that_cannot_be(script: Script, arguments: list[str], message: str) -> None:
+    done = nemo("inference", "providers", "create", "p1", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert not script.requests
+
+
+def test_fields_from_a_file_and_flags_over_them(script: Script) -> None:
+    script.on("POST", PROVIDERS, Reply(201, json=provider()))
+    fields = '{"host_url": "http://x", "description": "from file", "enabled_models": []}'
+    done = nemo(
+        *["inference", "providers", "create", "p1", "--input-file", "-", "--description", "from flag"], stdin=fields
+    )
+    assert done.code == 0, done.err
+    expected = {"name": "p1", "host_url": "http://x", "description": "from flag", "enabled_models": []}
+    assert script.requests[0].json == expected
+
+
+def test_exist_ok(script: Script) -> None:
+    script.on("POST", PROVIDERS, EXISTS)
+    script.on("GET", f"{PROVIDERS}/openai", Reply(json=provider()))
+    create = ["inference", "providers", "create", "openai", "--host-url", "http://x"]
+    assert nemo(*create, "--exist-ok").code == 0
+    refused = nemo(*create)
+    assert refused.code == 1
+    assert refused.err.startswith("Error: it exists already (HTTP 409)\nHint: ")
+
+
+def test_lists_pass_on_what_they_are_asked_for(script: Script) -> None:
+    script.on("GET", PROVIDERS, Reply(json=page(provider())))
+    done = nemo(
+        *["inference", "providers", "list", "--filter", 'status:"READY"', "--sort", "-name"],
+        *["--page", "2", "--page-size", "5"],
+    )
+    assert done.code == 0
+    query = {"filter": ['status:"READY"'], "sort": ["-name"], "page": ["2"], "page_size": ["5"]}
+    assert script.requests[0].query == query
+
+
+def test_one_page_or_all(script: Script) -> None:
+    first = page(provider("p1"), number=1, pages=2, total=2)
+    second = page(provider("p2"), number=2, pages=2, total=2)
+    script.on("GET", PROVIDERS, Reply(json=first), Reply(json=first), Reply(json=second))
+    one = nemo("inference", "providers", "list")
+    assert [item["name"] for item in json.loads(one.out)] == ["p1"]
+    assert one.err == "Page 1 of 2 (2 in all); --all-pages shows all.\n"
+    both = nemo("inference", "providers", "list", "--all-pages")
+    assert [item["name"] for item in json.loads(both.out)] == ["p1", "p2"]
+    assert both.err == ""
+
+
+def test_a_workspace_before_or_after_the_command(script: Script) -> None:
+    system = "/apis/models/v2/workspaces/system/providers"
+    script.on("GET", system, Reply(json=page(provider("nvidia-build", workspace="system"))))
+    for arguments in (
+        ["inference", "providers", "list", "--workspace", "system"],
+        ["--workspace", "system", "inference", "providers", "list"],
+        ["--workspace", "other", "inference", "providers", "list", "--workspace", "system"],
+    ):
+        assert json.loads(nemo(*arguments).out)[0]["name"] == "nvidia-build"
+
+
+def test_updating_a_provider_keeps_the_rest(script: Script) -> None:
+    one = f"{PROVIDERS}/openai"
+    script.on("GET", one, Reply(json=provider(description="d", options={"max_concurrency": 3})))
+    script.on("PUT", one, Reply(json=provider()))
+    update = ["inference", "providers", "update", "openai"]
+    assert nemo(*update, "--api-key-secret-name", "new-key", "--description", "").code == 0
+    assert nemo(*update, "--replace", "--host-url", "http://y").code == 0
+    assert nemo(*update, "--replace").code == 2
+    assert [one.json for one in script.asked("PUT", one)] == [
+        {"host_url": "https://api.openai.com/v1", "api_key_secret_name": "new-key"},
+        {"host_url": "http://y"},
+    ]
+
+
+def test_the_other_provider_commands(script: Script) -> None:
+    script.on("GET", f"{PROVIDERS}/openai", Reply(json=provider()))
+    script.on("PUT", f"{PROVIDERS}/openai/status", Reply(json=provider()))
+    script.on("DELETE", f"{PROVIDERS}/openai", Reply(204))
+    assert json.loads(nemo("inference", "providers", "get", "openai").out)["status"] == "READY"
+    assert nemo("inference", "providers", "update-status", "openai", "--status", "LOST").code == 0
+    assert nemo("inference", "providers", "delete", "openai").code == 0
+    assert script.asked("PUT", f"{PROVIDERS}/openai/status")[0].json == {"status": "LOST"}
+
+
+def test_virtual_models(script: Script) -> None:
+    script.on("POST", VIRTUAL_MODELS, Reply(201, json=virtual_model()))
+    script.on("PATCH", f"{VIRTUAL_MODELS}/fast", Reply(json=virtual_model()))
+    script.on("GET", VIRTUAL_MODELS, Reply(json=page(virtual_model())))
+    script.on("GET", f"{VIRTUAL_MODELS}/fast", Reply(json=virtual_model()))
+    script.on("DELETE", f"{VIRTUAL_MODELS}/fast", Reply(204))
+    commands = ["inference", "virtual-models"]
+    targets = "[{model: default/gpt-4, weight: 2}]"
+    assert nemo(*commands, "create", "fast", "--models", targets, "--options", "{retry: {max_attempts: 2}}").code == 0
+    assert nemo(*commands, "patch", "fast", "--default-model-entity", "", "--models", "[]").code == 0
+    assert nemo(*commands, "patch", "fast", "--models", "{}").code == 2
+    assert json.loads(nemo(*commands, "list", "--exclude-autoprovisioned").out)[0]["name"] == "fast"
+    assert json.loads(nemo(*commands, "get", "fast").out)["name"] == "fast"
+    assert nemo(*commands, "delete", "fast").code == 0
+    assert script.asked("POST", VIRTUAL_MODELS)[0].json == {
+        "name": "fast",
+        "models": [{"model": "default/gpt-4", "weight": 2}],
+        "options": {"retry": {"max_attempts": 2}},
+    }
+    patched = script.asked("PATCH", f"{VIRTUAL_MODELS}/fast")[0].json
+    assert patched == {"models": [], "default_model_entity": None}
+    assert script.asked("GET", VIRTUAL_MODELS)[0].query == {"exclude_autoprovisioned": ["true"]}
+
+
+def test_models(script: Script) -> None:
+    script.on("POST", MODELS, Reply(201, json=model()))
+    script.on("PATCH", f"{MODELS}/gpt-4", Reply(json=model()))
+    script.on("GET", MODELS, Reply(json=page(model())))
+    script.on("GET", f"{MODELS}/gpt-4", Reply(json=model()))
+    script.on("DELETE", f"{MODELS}/gpt-4", Reply(204))
+    assert nemo("models", "create", "gpt-4", "--backend-format", "OPENAI_CHAT", "--spec", "{a: 1}").code == 0
+    assert nemo("models", "update", "gpt-4", "--description", "").code == 0
+    assert json.loads(nemo("models", "list").out)[0]["name"] == "gpt-4"
+    assert json.loads(nemo("models", "get", "gpt-4").out)["backend_format"] == "OPENAI_CHAT"
+    assert nemo("models", "delete", "gpt-4").code == 0
+    assert script.asked("POST", MODELS)[0].json == {
+        "name": "gpt-4",
+        "backend_format": "OPENAI_CHAT",
+        "spec": {"a": 1},
+    }
+    changes = script.asked("PATCH", f"{MODELS}/gpt-4")[0].json
+    assert changes == {"description": None}
+
+
+def test_workspaces(script: Script) -> None:
+    script.on("POST", WORKSPACES, Reply(201, json=workspace()))
+    script.on("PUT", f"{WORKSPACES}/team", Reply(json=workspace()))
+    script.on("GET", WORKSPACES, Reply(json=page(workspace())))
+    script.on("GET", f"{WORKSPACES}/team", Reply(json=workspace()))
+    script.on("DELETE", f"{WORKSPACES}/team", Reply(json={"id": "w", "message": "Workspace team is deleted."}))
+    assert nemo("workspaces", "create", "team", "--description", "d").code == 0
+    assert nemo("workspaces", "update", "team", "--description", "e").code == 0
+    assert json.loads(nemo("workspaces", "list").out)[0]["name"] == "team"
+    assert json.loads(nemo("workspaces", "get", "team").out)["id"] == "workspace-1"
+    assert nemo("workspaces", "delete", "team").err == "Workspace team is deleted.\n"
+    assert script.asked("POST", WORKSPACES)[0].json == {"name": "team", "description": "d"}
+
+
+def test_what_can_be_called(script: Script) -> None:
+    entry = {"id": "default/gpt-4", "object": "model", "created": 1, "owned_by": "default"}
+    script.on("GET", f"{GATEWAY}/openai/-/v1/models", Reply(json={"object": "list", "data": [entry]}))
+    script.on("GET", f"{GATEWAY}/openai/-/v1/models/gpt-4", Reply(json=entry))
+    assert json.loads(nemo("inference", "models", "list").out) == [entry]
+    assert json.loads(nemo("inference", "models", "get", "gpt-4").out) == entry
+
+
+def test_addresses() -> None:
+    base = f"http://127.0.0.1:9{GATEWAY}"
+    assert nemo("inference", "get-url").out == f"{base}/openai/-/v1\n"
+    assert nemo("inference", "get-url", "--provider", "openai").out == f"{base}/provider/openai/-\n"
+    assert nemo("inference", "get-url", "--virtual-model", "gpt-4").out == f"{base}/model/gpt-4/-\n"
+    assert "/workspaces/team/openai" in nemo("inference", "get-url", "--workspace", "team").out
+    assert json.loads(nemo("inference", "get-url", "-f", "json").out) == {"url": f"{base}/openai/-/v1"}
+    both = nemo("inference", "get-url", "--provider", "a1", "--virtual-model", "b1")
+    assert (both.code, both.out) == (2, "")
+
+
+def test_status_and_cluster_info(script: Script) -> None:
+    not_ready = [{"name": "secrets", "message": "starting"}]
+    services = {"ready": ["models"], "not_ready": not_ready}
+    gateways = [{"id": "gw-1", "revision": 7}]
+    script.on("GET", "/status", Reply(json={"status": "not_ready", "services": services, "gateways": gateways}))
+    everywhere = "/apis/models/v2/workspaces/-/providers"
+    listed = page(provider("p1"), provider("p2"), provider("p3", status="ERROR"))
+    script.on("GET", everywhere, Reply(json=listed))
+    seen = json.loads(nemo("status").out)
+    assert seen["providers"] == {"ERROR": 1, "READY": 2}
+    assert seen["services"]["not_ready"] == not_ready
+    assert nemo("status", "-f", "table").out == (
+        f"Platform   not_ready at {script.url}\n"
+        "Services   models ready\n"
+        "           secrets not ready: starting\n"
+        "Gateways   1 live\n"
+        "           gw-1 revision=7\n"
+        "Providers  1 ERROR, 2 READY\n"
+    )
+    script.on("GET", "/cluster-info", Reply(json={"platform_version": "0.1.0", "revision": "abc"}))
+    assert json.loads(nemo("cluster-info").out)["platform_version"] == "0.1.0"
+
+
+def test_status_while_the_models_service_is_away(script: Script) -> None:
+    script.on("GET", "/status", Reply(json={"status": "ready"}))
+    script.on("GET", "/apis/models/v2/workspaces/-/providers", Reply(403, json=error(403, "x", "not yours")))
+    done = nemo("status")
+    assert done.code == 0
+    assert "Providers cannot be listed: not yours" in done.err
