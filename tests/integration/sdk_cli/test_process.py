@@ -1,0 +1,191 @@
+"""The command line as a process: exit codes, pipes, signals, and never a traceback."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from modelport_testing.nemo import TIMEOUT_S, run_process, start_process
+from modelport_testing.scripted import Reply, Script, error, page, provider, secret
+
+SECRETS = "/apis/secrets/v2/workspaces/default/secrets"
+OPENAI = "/apis/inference-gateway/v2/workspaces/default/openai/-/v1/chat/completions"
+PROVIDER = "/apis/models/v2/workspaces/default/providers/openai"
+SSE = {"content-type": "text/event-stream"}
+
+
+def chunk(text: str) -> bytes:
+    return b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % text.encode()
+
+
+def test_all_is_well(script: Script, environment: dict[str, str]) -> None:
+    script.on("POST", SECRETS, Reply(201, json=secret("k1")))
+    done = run_process("secrets", "create", "k1", "--from-file", "-", stdin=b"s3cret\n", environment=environment)
+    assert (done.code, done.err) == (0, "")
+    assert script.requests[0].json == {"name": "k1", "value": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(404, json=error(404, "not_found", "no secret k1 in default")), "no secret k1 in default (HTTP 404)"),
+        (Reply(422, json=error(422, "invalid", "bad", [{"loc": ["body", "name"], "msg": "m"}])), "name: m (HTTP 422)"),
+        (Reply(body=b"<html>hello</html>", headers={"content-type": "text/html"}), "is not what the platform sends"),
+        (Reply(body=b"{", headers={"content-type": "application/json"}), "is not what the platform sends"),
+        (Reply(502, body=b"<html>bad gateway</html>", headers={"retry-after": "0"}), "HTTP status 502 Bad Gateway"),
+        (Reply(302, headers={"location": "/x"}), "HTTP status 302"),
+        (Reply(body=b"not gzip", headers={"content-encoding": "gzip"}), "cannot be decoded"),
+        (Reply(body=b"{}", cut=True, headers={"retry-after": "0"}), "broke"),
+    ],
+)
+def test_what_the_platform_may_answer(script: Script, environment: dict[str, str], reply: Reply, message: str) -> None:
+    script.on("GET", f"{SECRETS}/k1", reply)
+    done = run_process("secrets", "get", "k1", environment=environment)
+    assert (done.code, done.out) == (1, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_platform_is_away(environment: dict[str, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    done = run_process("--base-url", url, "secrets", "list", environment=environment)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"Error: cannot reach the platform at {url}: ")
+    assert "Hint: Start one with `nemo services run`" in done.err
+    assert "(this address is from --base-url)" in done.err
+    assert len(done.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["secrets", "create"],
+        ["secrets", "list", "--nonsense"],
+        ["secrets", "list", "-f", "xml"],
+        ["secrets", "list", "--page", "0"],
+        ["inference", "get-url", "--provider", "a1", "--virtual-model", "b1"],
+        ["secrets", "get", ""],
+        ["--base-url", "nonsense", "secrets", "list"],
+        ["secrets", "create", "k1", "--from-file", "-"],
+    ],
+)
+def test_wrong_usage(environment: dict[str, str], arguments: list[str]) -> None:
+    done = run_process(*arguments, environment=environment)
+    assert (done.code, done.out) == (2, "")
+    assert "Error: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_bug_is_one_line_unless_asked_for(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
+    script.on("GET", SECRETS, Reply(json=page()))
+    breaking = tmp_path / "sitecustomize.py"
+    breaking.write_text(
+        "import modelport_cli.output as o\ndef broken(*a, **k): raise KeyError('x')\no.show_list = broken\n"
+    )
+    environment["PYTHONPATH"] = str(tmp_path)
+    done = run_process("secrets", "list", environment=environment)
+    assert done.code == 1
+    assert done.err == "Error: unexpected: KeyError: 'x'\nHint: This is a bug; --verbose shows where\n"
+    assert "Traceback" in run_process("secrets", "list", "--verbose", environment=environment).err
+
+
+def test_verbose_shows_requests_and_no_secret(script: Script, environment: dict[str, str]) -> None:
+    script.on("POST", SECRETS, Reply(201, json=secret("k1")))
+    done = run_process("-v", "secrets", "create", "k1", "--value", "s3cret", environment=environment)
+    assert f"POST {SECRETS}: 201" in done.err
+    assert "s3cret" not in done.err
+
+
+def test_tokens_appear_as_they_come(script: Script, environment: dict[str, str]) -> None:
+    go_on = threading.Event()
+    script.on("POST", OPENAI, Reply(headers=SSE, parts=[chunk("Hel"), go_on, chunk("lo!"), b"data: [DONE]\n\n"]))
+    with start_process("chat", "gpt-4", "Hi", environment=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(3) == b"Hel"
+        go_on.set()
+        assert process.communicate(timeout=TIMEOUT_S)[0] == b"lo!\n"
+    assert process.returncode == 0
+
+
+def test_ctrl_c(script: Script, environment: dict[str, str]) -> None:
+    go_on = threading.Event()
+    script.on("POST", OPENAI, Reply(headers=SSE, parts=[chunk("Hel"), go_on]))
+    with start_process("chat", "gpt-4", "Hi", environment=environment) as process:
+        assert process.stdout is not None
+        process.stdout.read(3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        go_on.set()
+    assert process.returncode == 130
+    assert (out, err) == (b"\n", b"")
+
+
+def test_ctrl_c_while_waiting(script: Script, environment: dict[str, str]) -> None:
+    script.on("GET", PROVIDER, Reply(json=provider(status="PENDING")))
+    with start_process("wait", "inference", "provider", "openai", environment=environment) as process:
+        assert process.stderr is not None
+        shown = process.stderr.readline() + process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, rest) == (130, b"")
+    assert shown == b"Waiting for provider default/openai ...\n  PENDING\n"
+
+
+@pytest.mark.parametrize("count", [1, 20_000])
+def test_a_reader_that_leaves(script: Script, environment: dict[str, str], count: int) -> None:
+    script.on("GET", SECRETS, Reply(json=page(*(secret(f"k{number}") for number in range(count)))))
+    with start_process("secrets", "list", environment=environment) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        process.wait(TIMEOUT_S)
+    assert (process.returncode, err) == (1, b"")
+
+
+def test_a_terminal_that_cannot_show_a_character(script: Script, environment: dict[str, str]) -> None:
+    script.on("POST", OPENAI, Reply(headers=SSE, parts=[chunk("h\N{BULLET}")]))
+    environment["PYTHONIOENCODING"] = "ascii"
+    done = run_process("chat", "gpt-4", "Hi", environment=environment)
+    assert (done.code, done.out) == (0, "h\\u2022\n")
+
+
+def test_watching_the_status_until_ctrl_c(script: Script, environment: dict[str, str]) -> None:
+    script.on("GET", "/status", Reply(json={"status": "ready", "services": {"ready": ["models"], "not_ready": []}}))
+    script.on("GET", "/apis/models/v2/workspaces/-/providers", Reply(json=page(provider())))
+    command = ["status", "--watch", "--interval", "0.1", "-f", "raw"]
+    with start_process(*command, environment=environment) as process:
+        assert process.stdout is not None
+        first, second = process.stdout.readline(), process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=TIMEOUT_S)
+    assert first == second
+    assert b'"providers":{"READY":1}' in first
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_it_starts_well_under_a_second(environment: dict[str, str]) -> None:
+    def seconds(*arguments: str) -> float:
+        began = time.monotonic()
+        assert run_process(*arguments, environment=environment).code == 0
+        return time.monotonic() - began
+
+    assert min(seconds("--version") for _ in range(5)) < 0.6
+    assert min(seconds("secrets", "create", "--help") for _ in range(5)) < 0.6
+
+
+@pytest.mark.parametrize("name", ["nemo", "modelport"])
+def test_both_names(environment: dict[str, str], name: str) -> None:
+    program = Path(sys.executable).with_name(name)
+    done = subprocess.run([program, "--version"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("modelport ")
+    helped = subprocess.run([program, "--help"], env=environment, capture_output=True, text=True, check=True)
+    assert helped.stdout.startswith(f"Usage: {name} [OPTIONS]")
