@@ -1,0 +1,153 @@
+"""Admission, the access log, the clock, CORS, the secrets' grace."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from modelport_contracts.records import SecretRecord
+from modelport_gateway.account.access_log import AccessLog, Record, safe
+from modelport_gateway.account.clock import Clock
+from modelport_gateway.admit.admission import admit, has_passed
+from modelport_gateway.errors import EgressRefusedError, LoopError, SecretsAwayError, UnavailableError
+from modelport_gateway.parse.head import parse_request_head
+from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
+from modelport_gateway.prepare.url import parse_host_url
+from modelport_gateway.relay.cors import is_allowed
+from modelport_gateway.send.connection import UpstreamConnection
+from modelport_gateway.send.egress import Egress
+from modelport_testing.gateway_harness import MemoryTable
+from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
+
+
+def test_a_loop_is_a_member_of_cdn_loop() -> None:
+    assert has_passed(b"a, modelport-x; y=1", b"modelport-x")
+    assert has_passed(b"modelport-x", b"modelport-x")
+    assert not has_passed(b"modelport-xy,x;modelport-x", b"modelport-x")
+    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: x\r\nCDN-Loop: a\r\ncdn-loop: modelport-x\r\n\r\n", 9)
+    with pytest.raises(LoopError):
+        admit(head, b"modelport-x", is_serving=True)
+    admit(head, b"modelport-y", is_serving=True)
+    with pytest.raises(UnavailableError) as caught:
+        admit(head, b"modelport-y", is_serving=False)
+    assert caught.value.error_code == "not_serving"
+
+
+@pytest.mark.parametrize("text", [b"plain/path-1", b'quote"', b"back\\slash", b"\x00\x1f\n", b"caf\xe9", b""])
+def test_log_values_are_safe_in_json(text: bytes) -> None:
+    assert json.loads(b'"' + safe(text) + b'"') == text.decode("latin-1")
+
+
+def test_the_access_log_writes_in_batches_and_survives_its_sink() -> None:
+    written: list[bytes] = []
+    fails = False
+
+    def write(data: bytes) -> None:
+        if fails:
+            raise OSError("disk full")
+        written.append(data)
+
+    log = AccessLog(write)
+    record = Record(b"id", b"GET", b"/x", 200, "", "ws/p", 1, 2, 0.0015)
+    log.flush()
+    assert written == []
+    log.add(b"now", record)
+    log.add(b"now", record)
+    log.flush()
+    assert [json.loads(line) for line in written[0].splitlines()] == [
+        {
+            "time": "now",
+            "id": "id",
+            "method": "GET",
+            "path": "/x",
+            "status": 200,
+            "code": "",
+            "provider": "ws/p",
+            "in": 1,
+            "out": 2,
+            "ms": 1.5,
+        }
+    ] * 2
+    fails = True
+    log.add(b"now", record)
+    log.flush()
+    assert log.lost == 1
+
+
+def test_the_clock_ticks() -> None:
+    wall = 1_700_000_000.25
+    clock = Clock(lambda: 5.0, lambda: wall)
+    assert (clock.now, clock.stamp) == (5.0, b"2023-11-14T22:13:20.250Z")
+    assert clock.date_line == b"Date: Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def test_origins() -> None:
+    assert is_allowed(["https://a"], b"https://a")
+    assert not is_allowed(["https://a"], b"https://a.evil")
+    assert is_allowed(["*"], b"anything")
+
+
+@pytest.mark.parametrize("bound", [("127.0.0.1", 8080), ("0.0.0.0", 8080), ("::", 8080)])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::ffff:127.0.0.1]:8080"])
+async def test_the_gateway_does_not_call_itself(bound: tuple[str, int], url: str) -> None:
+    egress = Egress([bound])
+
+    def make(_: object) -> UpstreamConnection:
+        raise AssertionError("connected")
+
+    with pytest.raises(EgressRefusedError, match="this gateway itself"):
+        await egress.connect(parse_host_url(url).origin, make)
+
+
+def mark(table: MemoryTable, version: int) -> None:
+    record = SecretRecord(workspace="ws", name="key", version=version)
+    table.put("secret/ws/key", record.payload(), version)
+
+
+async def test_the_grace_of_an_old_value_ends() -> None:
+    now = 1000.0
+    away = False
+
+    async def script(_: RawRequest, answering: Answering) -> None:
+        if away:
+            answering.reset()
+            return
+        body = b'{"value":"v"}'
+        await answering.send(b"HTTP/1.1 200 OK\r\nx-modelport-revision: secrets.1\r\nContent-Length: 13\r\n\r\n" + body)
+
+    table = MemoryTable()
+    mark(table, 1)
+    async with ScriptedUpstream(script) as service, httpx.AsyncClient(trust_env=False) as http:
+        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: now, grace_s=300)
+        assert await secrets.get("ws", "key") == SecretValue("v", 1)
+        away = True
+        mark(table, 2)
+        for moment in (0, 100, 299):
+            now = 1000.0 + moment
+            assert await secrets.get("ws", "key") == SecretValue("v", 1)
+        now = 1301.0
+        with pytest.raises(SecretsAwayError):
+            await secrets.get("ws", "key")
+
+
+async def test_many_waiters_make_one_fetch() -> None:
+    release = asyncio.Event()
+
+    async def script(_: RawRequest, answering: Answering) -> None:
+        await release.wait()
+        await answering.send(
+            b'HTTP/1.1 200 OK\r\nx-modelport-revision: secrets.1\r\nContent-Length: 13\r\n\r\n{"value":"v"}'
+        )
+
+    table = MemoryTable()
+    mark(table, 1)
+    async with ScriptedUpstream(script) as service, httpx.AsyncClient(trust_env=False) as http:
+        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+        waiters = [asyncio.ensure_future(secrets.get("ws", "key")) for _ in range(10)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+        release.set()
+        assert await asyncio.gather(*waiters[1:]) == [SecretValue("v", 1)] * 9
+    assert len(service.requests) == 1
+    assert "v1" not in repr(SecretValue("v1", 1))
