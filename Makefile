@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PROJECT := pyproject.toml requirements/build.txt
 
-SOURCES := libs services tests tools
+SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench help up install test check format lock clean postgres
+.PHONY: bench help up install test check format lock clean postgres compose-init test-compose
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -85,3 +85,9 @@ postgres:
 
 bench: $(VENV)/installed-dev  ## measure start, propagation and requests/s against nginx (needs wrk, nginx); ARGS=--write
 	@PYTHONPATH=tests/support $(BIN)/python tests/bench/measure.py $(ARGS)
+
+compose-init:  ## make the compose stack's keys and passwords in .compose/; then: docker compose up -d
+	@python3 deploy/init.py
+
+test-compose: $(VENV)/installed-dev  ## test the compose stack (needs a Docker engine; .ci/docker-engine brings one up)
+	@$(BIN)/python -m pytest -m compose $(ARGS) tests/compose

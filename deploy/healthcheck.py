@@ -12,7 +12,7 @@ def main() -> int:
     """Ask /health/ready on the service's own port."""
     url = f"http://127.0.0.1:{os.environ['MODELPORT_PORT']}/health/ready"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310 (a fixed http address)
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
             print(reply.read().decode())  # noqa: T201 (docker inspect shows it)
     except urllib.error.HTTPError as error:
         with error:
