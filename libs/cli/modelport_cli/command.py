@@ -25,7 +25,8 @@ Format = Annotated[
     typer.Option(
         "--output-format",
         "-f",
-        help="How results are printed: table on a terminal, else json.",
+        metavar="FORMAT",
+        help="table, json, yaml, csv or raw; without it table on a terminal, else json.",
         rich_help_panel=GLOBAL_PANEL,
     ),
 ]

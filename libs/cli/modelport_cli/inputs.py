@@ -21,8 +21,10 @@ Filter = Annotated[
     typer.Option("--filter", metavar="TEXT", help='Such as \'status:"READY"\' or \'{"name": {"$like": "gpt"}}\'.'),
 ]
 Sort = Annotated[str | None, typer.Option("--sort", metavar="FIELD", help="A field; - in front: descending.")]
-PageNumber = Annotated[int | None, typer.Option("--page", min=1, help="Which page.")]
-PageSize = Annotated[int | None, typer.Option("--page-size", min=1, max=1000, help="Items on a page.")]
+PageNumber = Annotated[int | None, typer.Option("--page", min=1, metavar="N", help="Which page.")]
+PageSize = Annotated[
+    int | None, typer.Option("--page-size", min=1, max=1000, metavar="N", help="Items on a page, 1 to 1000.")
+]
 AllPages = Annotated[bool, typer.Option("--all-pages", help="This page and all after it.")]
 
 Value = Annotated[
@@ -32,8 +34,8 @@ Value = Annotated[
 FromFile = Annotated[
     str | None, typer.Option("--from-file", metavar="FILE", help="The file with the secret; - is stdin.")
 ]
-Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
-Project = Annotated[str | None, typer.Option("--project", help="A project, as free text.")]
+Description = Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")]
+Project = Annotated[str | None, typer.Option("--project", metavar="TEXT", help="A project, as free text.")]
 ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Where it exists, show it as it is; no error.")]
 
 

@@ -19,7 +19,7 @@ _STREAM_TYPE = "text/event-stream"
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `name` is "message" unless the stream says otherwise."""
+    """One event of a stream: `data`, `name` ("message" unless the stream says otherwise) and `id`."""
 
     data: str
     name: str = "message"

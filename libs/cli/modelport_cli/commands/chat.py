@@ -30,8 +30,8 @@ Provider = Annotated[
     str | None, typer.Option("--provider", metavar="NAME", help="Ask this provider; else whichever serves MODEL.")
 ]
 SystemMessage = Annotated[str | None, typer.Option("--system-message", metavar="TEXT", help="Said beforehand.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", min=0, max=2, help="0 to 2.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="The answer's length at most.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", min=0, max=2, metavar="NUMBER", help="0 to 2.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, metavar="N", help="The answer's length at most.")]
 
 
 def add_to(root: typer.Typer) -> None:

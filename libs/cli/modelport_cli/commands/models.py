@@ -30,7 +30,7 @@ BackendFormat = Annotated[
     str | None,
     typer.Option("--backend-format", metavar="FORMAT", help="OPENAI_CHAT or ANTHROPIC_MESSAGES."),
 ]
-BaseModel = Annotated[str | None, typer.Option("--base-model", help="The model it is made from.")]
+BaseModel = Annotated[str | None, typer.Option("--base-model", metavar="NAME", help="The model it is made from.")]
 Spec = Annotated[str | None, typer.Option("--spec", metavar="OBJECT", help="What it is. JSON or YAML.")]
 CustomFields = Annotated[
     str | None, typer.Option("--custom-fields", metavar="OBJECT", help="Anything else. JSON or YAML.")

@@ -195,8 +195,8 @@ def update(
 def update_status(
     session: Session,
     name: Name,
-    status: Annotated[str | None, typer.Option("--status", help="Such as READY or ERROR.")] = None,
-    status_message: Annotated[str | None, typer.Option("--status-message", help="Why.")] = None,
+    status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="Such as READY or ERROR.")] = None,
+    status_message: Annotated[str | None, typer.Option("--status-message", metavar="TEXT", help="Why.")] = None,
     served_models: Annotated[
         str | None, typer.Option("--served-models", metavar="LIST", help="What it serves. JSON or YAML.")
     ] = None,

@@ -21,13 +21,15 @@ def run(
     session: Session,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1: MODELPORT_PORT, else 8080."),
+        typer.Option(
+            "--port", min=0, max=65535, metavar="PORT", help="Where to listen on 127.0.0.1: MODELPORT_PORT, else 8080."
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", metavar="FOLDER", help="Where data live: MODELPORT_DATA_DIR, else .modelport."),
     ] = None,
-    gateways: Annotated[int, typer.Option("--gateways", min=1, help="How many gateway processes.")] = 1,
+    gateways: Annotated[int, typer.Option("--gateways", min=1, metavar="N", help="How many gateway processes.")] = 1,
 ) -> None:
     """Run the whole platform in the foreground; Ctrl-C stops all of it."""
     from modelport_cli.stack.command import run as run_stack

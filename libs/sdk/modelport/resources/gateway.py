@@ -244,7 +244,12 @@ class OpenAIRoute(Resource):
 
 
 class Gateway(Resource):
-    """`client.inference.gateway`: the three routes."""
+    """`client.inference.gateway`: any request through one of the three routes.
+
+    What comes after `/-/` is `trailing_uri`, a query included. A `body` of bytes goes as it is, all else as JSON. The
+    result is parsed JSON (text or bytes where the reply is none); with `stream=True`, which also sets `stream` in the
+    body, an EventStream; with `raw=True` the httpx.Response. `timeout` is in seconds; without it the client's.
+    """
 
     def __init__(self, runner: SyncRunner) -> None:
         super().__init__(runner)
