@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from modelport_cli import reference
 
 ROOT = Path(__file__).resolve().parents[3]
