@@ -5,7 +5,6 @@ row copied over another cannot be opened. Pure but for the random source.
 """
 
 import base64
-import binascii
 import hashlib
 import os
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Sealer:
         text = read_secret_file(path, "MODELPORT_KEK_FILE")
         try:
             kek = base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:
             kek = b""
         if len(kek) != 32:
             raise SettingsError(f"MODELPORT_KEK_FILE: {path} does not hold 32 bytes in base64")
@@ -85,7 +84,7 @@ class Sealer:
         try:
             clear = self._kek.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], self.kek_id.encode())
             value = AESGCM(clear).decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], _binding(workspace, name, version))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError where so much is missing that not even a nonce is left
             raise UnsealError("the stored value was altered") from None
         return value.decode()
 
