@@ -153,21 +153,21 @@ async def _settled(client: Client) -> bool:
 
 
 async def test_nothing_is_pulled_while_the_gate_is_shut(bus: Bus, nats_server: NatsServer) -> None:
-    received, opened = Received(), asyncio.Event()
+    received, opened, asked = Received(), asyncio.Event(), asyncio.Event()
 
     async def gate() -> None:
+        asked.set()
         await opened.wait()
 
     client = await nats.connect(nats_server.url)
     try:
         async with consuming(bus, received, gate=gate):
             await bus.publish(change(revision=1))
-            info = await eventually(
-                lambda: client.jetstream().consumer_info(STREAM, ROUTE_SYNC_CONSUMER),
-                ignoring=(nats.js.errors.NotFoundError,),
-            )
-            assert info.delivered.consumer_seq == 0
-            assert info.num_waiting == 0
+            await asyncio.wait_for(asked.wait(), 5)
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                info = await client.jetstream().consumer_info(STREAM, ROUTE_SYNC_CONSUMER)
+                assert (info.delivered.consumer_seq, info.num_waiting) == (0, 0)
             opened.set()
             await eventually(lambda: received.revisions() == {1})
     finally:

@@ -264,11 +264,18 @@ async def test_a_redelivered_creation_does_not_outlive_the_rebuild(
     await fill(sources)
     created = await sources.models.put("model/default/ghost")
     await sources.models.remove("model/default/ghost")
+    sources.models.cut_after_pages = 1
     async with start_gateway() as gateway:
+
+        async def incarnation() -> str:
+            return (await gateway.writer.state()).incarnations["models"] or ""
+
+        late = put("model/default/ghost", created, incarnation=await eventually(incarnation))
+        await gateway.sync.apply(late)
+        with pytest.raises(TableAwayError):
+            await gateway.cache.get("model/default/ghost")
+        sources.models.cut_after_pages = None
         await gateway.whole()
-        state = await gateway.writer.state()
-        incarnation = state.incarnations["models"] or ""
-        await gateway.sync.apply(put("model/default/ghost", created, incarnation=incarnation))
         assert await gateway.lacks("model/default/ghost")
 
 
