@@ -26,12 +26,14 @@ test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k
 	@$(BIN)/python -m pytest -n 2 -m "not published_client and not compose" $(ARGS)
 
 check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel contents, generated documents
-	@$(BIN)/ruff format --check $(SOURCES)
-	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/lint-imports
-	@$(BIN)/python tools/wheel_contents.py
-	@if [ -f tools/references.py ]; then $(BIN)/python tools/references.py --check; fi
+	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
+	run $(BIN)/ruff format --check $(SOURCES); \
+	run $(BIN)/ruff check --quiet $(SOURCES); \
+	run $(BIN)/mypy $(SOURCES); \
+	run $(BIN)/lint-imports; \
+	run $(BIN)/python tools/wheel_contents.py; \
+	if [ -f tools/references.py ]; then run $(BIN)/python tools/references.py --check; fi; \
+	exit $$status
 
 format: $(VENV)/installed-dev  ## format the sources and mend what the linter can
 	@$(BIN)/ruff format $(SOURCES)

@@ -23,12 +23,12 @@ class Console:
 
 
 def first_steps(url: str, nemo: str, port: int) -> list[str]:
-    """Return three commands that work in any other terminal."""
+    """Return three commands that work in any other terminal, with nothing installed but Modelport."""
     command = shlex.quote(nemo)
     if port != DEFAULT_PORT:
         command += f" --base-url {url}"
     return [
-        f"curl {url}/health/ready",
+        f"{command} status",
         f"{command} inference providers list --workspace system",
         f"{command} inference get-url",
     ]
