@@ -92,16 +92,25 @@ def _status_message(error: "StatusError") -> str:
 
 
 def _status_hint(error: "StatusError") -> str | None:
-    hints = {
-        401: "Set a valid token with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
-        403: "This is not allowed to you, or to anybody: built-in things are read-only",
-        404: "Check the name and the --workspace; the list command shows what there is",
-        409: "Choose another name, or change what exists with the update command",
-        424: "Check the provider's secret: `nemo secrets list`",
-        429: "Try again later",
-    }
+    if error.origin == "upstream":
+        return _UPSTREAM_HINTS.get(error.status_code, "This is the provider's own answer")
     if error.status_code == 409 and "exist" not in error.message:
         return None
-    if error.status_code == 503:
-        return "`nemo status` shows which services are not ready"
-    return hints.get(error.status_code)
+    return _HINTS.get(error.status_code)
+
+
+_HINTS = {
+    401: "Set a valid token with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
+    403: "This is not allowed to you, or to anybody: built-in things are read-only",
+    404: "Check the name and the --workspace; the list command shows what there is",
+    409: "Choose another name, or change what exists with the update command",
+    424: "Check the provider's secret: `nemo secrets list`",
+    429: "Try again later",
+    503: "`nemo status` shows which services are not ready",
+}
+_UPSTREAM_HINTS = {
+    401: "The provider refused its API key: `nemo inference providers get` names the secret to update",
+    403: "The provider does not allow this to its API key",
+    404: "The provider has no such model or path",
+    429: "The provider limits its API key; try again later",
+}

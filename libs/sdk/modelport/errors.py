@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from modelport_contracts.errors import REQUEST_ID_HEADER
+from modelport_contracts.errors import ERROR_ORIGIN_HEADER, REQUEST_ID_HEADER
 
 
 class ModelportError(Exception):
@@ -68,7 +68,8 @@ class StatusError(ModelportError):
     """A reply with an error status.
 
     `body` is the parsed JSON (text where it is none), `code` the machine-readable cause, `request_id` what to
-    look for in the platform's logs (docs/wire.md, 2 and 3.1).
+    look for in the platform's logs, `origin` "upstream" where it is the provider's answer and "gateway" where it is
+    the gateway's own (docs/wire.md, 2 and 3.1).
     """
 
     def __init__(self, response: httpx.Response) -> None:
@@ -76,6 +77,7 @@ class StatusError(ModelportError):
         self.status_code = response.status_code
         self.body = _body_of(response)
         self.request_id = response.headers.get(REQUEST_ID_HEADER) or response.headers.get("x-request-id")
+        self.origin: str | None = response.headers.get(ERROR_ORIGIN_HEADER)
         error = self.body.get("error") if isinstance(self.body, dict) else None
         self.code: str | None = error.get("code") if isinstance(error, dict) else None
         super().__init__(message_of(self.body) or f"HTTP status {self.status_code} {response.reason_phrase}")
@@ -161,7 +163,8 @@ def _validation_text(detail: Any) -> str | None:
             return None
         place = ".".join(str(part) for part in problem.get("loc", ()) if part != "body")
         text = str(problem["msg"]).removeprefix("Value error, ")
-        lines.append(f"{place}: {text}" if place else text)
+        # Some rules begin with the field's name themselves.
+        lines.append(f"{place}: {text}" if place and not text.startswith(place) else text)
     return "; ".join(lines) or None
 
 

@@ -126,7 +126,7 @@ def test_a_provider_of_another_dialect(script: Script) -> None:
     script.on("POST", f"{GATEWAY}/provider/odd/-/v1/chat/completions", upstream)
     done = nemo("chat", "m1", "Hello!", "--provider", "odd")
     assert done.code == 1
-    assert "provider odd answered 404 to v1/chat/completions: no route" in done.err
+    assert "the provider answered 404 to v1/chat/completions: no route" in done.err
     assert "another dialect" in done.err
 
 
@@ -156,3 +156,17 @@ def test_a_reply_that_is_no_json(script: Script) -> None:
     done = nemo("chat", "gpt-4", "Hello!")
     assert done.code == 1
     assert "is no JSON" in done.err
+
+
+def test_a_model_that_does_not_exist(script: Script) -> None:
+    done = nemo("chat", "nope", "Hello!")
+    assert done.code == 1
+    assert "Hint: `nemo inference models list` shows what can be called" in done.err
+
+
+def test_a_key_that_the_provider_refuses(script: Script) -> None:
+    refused = Reply(401, json={"error": {"message": "wrong key"}}, headers={"x-modelport-error-origin": "upstream"})
+    script.on("POST", OPENAI, refused)
+    done = nemo("chat", "gpt-4", "Hello!")
+    assert done.code == 1
+    assert done.err.startswith("Error: wrong key (HTTP 401)\nHint: The provider refused its API key")

@@ -31,6 +31,7 @@ from modelport_testing.scripted import Reply, Script, error, secret
 SECRETS = "/apis/secrets/v2/workspaces/default/secrets"
 ONE = f"{SECRETS}/k"
 NOW = {"retry-after": "0"}
+GATEWAYS = {"x-modelport-error-origin": "gateway"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ NOW = {"retry-after": "0"}
 )
 def test_errors_are_typed(script: Script, status: int, kind: type[StatusError]) -> None:
     body = error(status, "some_code", "what was wrong")
-    script.on("GET", ONE, Reply(status, json=body, headers={"x-modelport-request-id": "r-1"}))
+    script.on("GET", ONE, Reply(status, json=body, headers={**GATEWAYS, "x-modelport-request-id": "r-1"}))
     with Modelport(script.url, max_retries=0) as client, pytest.raises(kind) as caught:
         client.secrets.retrieve("k")
     assert type(caught.value) is kind
@@ -59,6 +60,7 @@ def test_errors_are_typed(script: Script, status: int, kind: type[StatusError]) 
     assert caught.value.body == body
     assert caught.value.code == "some_code"
     assert caught.value.request_id == "r-1"
+    assert caught.value.origin == "gateway"
     assert str(caught.value) == f"what was wrong (HTTP {status})"
 
 
@@ -66,9 +68,12 @@ def test_validation_errors_name_each_field(script: Script, client: Modelport) ->
     detail = [
         {"type": "missing", "loc": ["body", "host_url"], "msg": "Field required"},
         {"type": "value_error", "loc": ["body", "name"], "msg": "Value error, not a valid name"},
+        {"type": "value_error", "loc": ["body", "options"], "msg": "Value error, options must be small"},
     ]
     script.on("GET", ONE, Reply(422, json=error(422, "invalid", "2 errors", detail)))
-    with pytest.raises(UnprocessableError, match="host_url: Field required; name: not a valid name"):
+    with pytest.raises(
+        UnprocessableError, match="host_url: Field required; name: not a valid name; options must be small"
+    ):
         client.secrets.retrieve("k")
 
 

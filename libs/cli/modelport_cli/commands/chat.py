@@ -159,16 +159,17 @@ def _route(client: "Modelport", provider: str | None) -> Callable[..., Any]:
     from modelport import NotFoundError
 
     def post(path: str, **options: Any) -> Any:
-        if provider is None:
-            return client.inference.gateway.openai.post(path, **options)
         try:
+            if provider is None:
+                return client.inference.gateway.openai.post(path, **options)
             return client.inference.gateway.provider.post(path, name=provider, **options)
         except NotFoundError as error:
-            if error.response.headers.get("x-modelport-error-origin") != "upstream":
-                raise
+            if error.origin != "upstream":
+                raise CommandError(error.message, "`nemo inference models list` shows what can be called") from error
             raise CommandError(
-                f"provider {provider} answered 404 to {path}: {error.message}",
-                f"It has no such model, or speaks another dialect; see `nemo inference providers get {provider}`",
+                f"the provider answered 404 to {path}: {error.message}",
+                "It has no such model, or speaks another dialect: see `nemo inference providers get` and the "
+                "backend_format of `nemo models get`",
             ) from error
 
     return post
