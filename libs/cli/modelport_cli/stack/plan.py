@@ -84,8 +84,6 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
     if service.kind == "gateway":
         own["MODELPORT_FRONT_DOOR_TOKEN_FILE"] = str(keys / "front-door.token")
         environment.setdefault("MODELPORT_EGRESS_ALLOW", LOCAL_EGRESS)
-        # No edge stands before the local gateways that would need time to notice one is leaving.
-        environment.setdefault("MODELPORT_LAME_DUCK_S", "0")
         # no edge asks whether this gateway is leaving, so there is nothing to wait for
         environment.setdefault("MODELPORT_LAME_DUCK_S", "0")
     else:
