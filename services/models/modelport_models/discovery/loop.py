@@ -76,8 +76,10 @@ class Discovery:
                     task.add_done_callback(self._running.discard)
                 if storing.done():
                     storing.result()
+                # not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._wake.wait()
         finally:
             pending = [storing, *self._running]
             for task in pending:
