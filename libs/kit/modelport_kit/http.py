@@ -31,10 +31,10 @@ from modelport_contracts.errors import (
 from modelport_contracts.pages import DEFAULT_PAGE_SIZE, Pagination
 from modelport_contracts.sync import CHANGES_PATH, SNAPSHOT_PATH, ChangesPage, SnapshotPage
 from modelport_kit import service_tokens
-from modelport_kit.database.query import InvalidFilterError, PageRequest
 from modelport_kit.errors import ApiError
 from modelport_kit.filters import FilterError, parse_query
 from modelport_kit.health import Readiness
+from modelport_kit.lists import InvalidFilterError, PageRequest
 from modelport_kit.service_tokens import TrustedCallers
 
 logger = structlog.get_logger(__name__)

@@ -16,9 +16,10 @@ from modelport_contracts.resources.secrets import BUILT_IN_SECRET, Secret
 from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
 from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
-from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ApiError, ConflictError, NotFoundError
+from modelport_kit.lists import PageRequest
 from modelport_secrets import domain
 from modelport_secrets.sealing import Sealed, Sealer, UnsealError
 from modelport_secrets.tables import SECRET

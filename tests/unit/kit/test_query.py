@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, String, Table, insert, select
 
 from modelport_kit.database.engine import Database
-from modelport_kit.database.query import InvalidFilterError, PageRequest, fetch_page
+from modelport_kit.database.query import fetch_page
 from modelport_kit.errors import UnprocessableError
 from modelport_kit.filters import parse_query
+from modelport_kit.lists import InvalidFilterError, PageRequest
 
 METADATA = MetaData()
 THING = Table(

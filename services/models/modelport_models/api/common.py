@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from modelport_kit.database.query import PageRequest
 from modelport_kit.http import page_request
+from modelport_kit.lists import PageRequest
 from modelport_models.discovery.loop import Discovery
 from modelport_models.secrets_client import SecretsClient
 from modelport_models.store import Stores

@@ -13,8 +13,9 @@ from modelport_contracts.pages import Pagination
 from modelport_contracts.records import record_key
 from modelport_contracts.resources.models import Model, ModelCreate, ModelUpdate
 from modelport_kit.database.engine import Database
-from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.query import fetch_page
 from modelport_kit.errors import ConflictError
+from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import model_record
 from modelport_models.store.common import Row, in_workspace, like_columns, lock_workspace, need, served_by
 from modelport_models.tables import MODEL

@@ -20,9 +20,10 @@ from modelport_contracts.resources.providers import (
     ServedModel,
 )
 from modelport_kit.database.engine import Database
-from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, UnprocessableError
+from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record
 from modelport_models.domain.served import MAX_SERVED, MAX_SERVED_ID, is_served_id
 from modelport_models.store.catalog import follow, replace_served

@@ -14,9 +14,10 @@ from modelport_contracts.resources.providers import ProviderStatus
 from modelport_contracts.resources.secrets import BUILT_IN_SECRET
 from modelport_contracts.resources.workspaces import BUILT_IN_WORKSPACES, Workspace
 from modelport_kit.database.engine import Database
-from modelport_kit.database.query import PageRequest, fetch_page
+from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, ForbiddenError
+from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record, workspace_record
 from modelport_models.store.common import like_columns, lock_workspace, need, need_workspace
 from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL, WORKSPACE

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 from modelport_contracts.names import ANY_WORKSPACE
 from modelport_contracts.pages import Page
 from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
-from modelport_kit.database.query import PageRequest
 from modelport_kit.errors import AwayError
 from modelport_kit.http import page_reply, page_request, require, set_revision
+from modelport_kit.lists import PageRequest
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_secrets.domain import SOURCE, check_writable
 from modelport_secrets.store import SecretStore
