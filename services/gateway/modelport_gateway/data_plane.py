@@ -25,7 +25,15 @@ from modelport_gateway.errors import (
 )
 from modelport_gateway.parse.connection import ClientConnection, connection_class
 from modelport_gateway.parse.head import RequestHead
-from modelport_gateway.parse.path import RouteKind, RouteName, decode_tail, listing_request, parse_route_part
+from modelport_gateway.parse.path import (
+    OPENAI,
+    PROVIDER,
+    RouteKind,
+    RouteName,
+    decode_tail,
+    listing_request,
+    parse_route_part,
+)
 from modelport_gateway.prepare.body import named_model
 from modelport_gateway.prepare.outgoing import needs_whole_body, outgoing, read_body, reads_body
 from modelport_gateway.prepare.secrets import SecretValues, marker_version
@@ -132,7 +140,7 @@ class DataPlane:
             if len(self._routes) >= _REMEMBERED_ROUTES:
                 self._routes.clear()
             route = self._routes[route_part] = parse_route_part(route_part)
-        listing = listing_request(head.method, tail, query) if route.kind is RouteKind.OPENAI else None
+        listing = listing_request(head.method, tail, query) if route.kind is OPENAI else None
         tail, query = decode_tail(tail, query)
         exchange = Exchange(client, self.context, head, route, tail, query)
         exchange.listing = listing
@@ -226,7 +234,7 @@ class DataPlane:
     async def _find(self, exchange: Exchange, model: str | None, at_least: int) -> tuple[Target, bytes | None]:
         gathered = Gathered(self._table)
         route = exchange.route
-        if at_least and route.kind is RouteKind.PROVIDER:
+        if at_least and route.kind is PROVIDER:
             # The near cache may know an older revision, which is not what was asked for.
             key = record_key("provider", route.workspace, route.name)
             await gathered.ask(UnknownHereError(key), min_revision=at_least)
@@ -289,7 +297,7 @@ class DataPlane:
         if target.secret_key is None:
             return True
         marker = self._table.peek(target.secret_key)
-        return marker is not None and marker.present and marker_version(marker) <= target.secret_version
+        return marker is not None and marker.present and marker_version(marker) == target.secret_version
 
     async def _get_credential(self, target: Target) -> None:
         if target.secret_name is None or self._has_credential(target):
@@ -309,7 +317,7 @@ def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:
 
 
 def _model_of(kind: RouteKind, parsed: JsonObject | None) -> str | None:
-    if kind is not RouteKind.OPENAI:
+    if kind is not OPENAI:
         return None
     assert parsed is not None
     return named_model(parsed)

@@ -254,3 +254,16 @@ async def test_the_access_log_holds_no_query_and_no_credential(gateway: Gateway,
     assert made is not None
     assert record["id"] == made.decode()
     assert b"canary" not in gateway.access_log
+
+
+async def test_empty_lines_before_a_request(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    request = build_request("GET", ROUTE + "x")
+    async with await RawClient.connect(gateway.url) as client:
+        for byte in b"\r\n\r\n":
+            await client.send(bytes((byte,)))
+        for before in (b"\r\n\r\n", b""):
+            await client.send(before + request)
+            assert (await client.read_response()).status == 200
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(b"\r\n\n\n" + request)
+        assert (await client.read_response()).status == 400

@@ -421,3 +421,30 @@ async def test_a_retry_after_the_answer_begins_is_never_made(gateway: Gateway, u
         with pytest.raises(TruncatedError):
             await client.read_response()
     assert len(upstream.requests) == 2
+
+
+async def test_a_client_that_stops_reading_is_cut_off(hasty: Gateway, upstream: ScriptedUpstream) -> None:
+    async def script(_: RawRequest, answering: Answering) -> None:
+        await answering.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            await answering.send_chunk(b"x" * 65536)
+
+    upstream.script = script
+    _, writer = await asyncio.open_connection("127.0.0.1", hasty.port, limit=1000)
+    writer.write(GET)
+    await eventually(lambda: b'"client_stalled"' in hasty.access_log, 10)
+    await eventually(lambda: upstream.open_connections == 0)
+    writer.close()
+
+
+async def test_a_provider_that_takes_no_body_is_given_up(hasty: Gateway, upstream: ScriptedUpstream) -> None:
+    async def on_head(_: RawRequest, answering: Answering) -> None:
+        await eventually(lambda: b'"idle_timeout"' in hasty.access_log, 10)
+        answering.close()
+
+    upstream.on_head = on_head
+    async with await RawClient.connect(hasty.url) as client:
+        sending = asyncio.ensure_future(client.send(build_request("POST", ROUTE + "x", body=b"x" * 2**26)))
+        assert code_of(await client.read_response()) == (504, "idle_timeout")
+        client.abort()
+        await asyncio.gather(sending, return_exceptions=True)

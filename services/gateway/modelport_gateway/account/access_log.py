@@ -6,16 +6,14 @@ Queries are left out: a key may stand in one. Credentials and bodies never get h
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _log = logging.getLogger(__name__)
 _MAX_PENDING: Final = 100_000
 _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One finished request. Bytes are as they came and need not be safe in JSON."""
 
     request_id: bytes

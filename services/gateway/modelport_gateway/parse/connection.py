@@ -159,6 +159,8 @@ class ClientConnection(HttpToolsProtocol):
 
     def _take_head(self, data: bytes) -> None:
         try:
+            if data.startswith(b"\r\n"):
+                data = _without_empty_lines(data)
             end = self._end_of_head(data)
             if end == 0:
                 return
@@ -199,8 +201,6 @@ class ClientConnection(HttpToolsProtocol):
 
     def _end_of_head(self, data: bytes) -> int:
         """Return the offset behind the head, or 0 where it is not complete; then what came is kept."""
-        if data.startswith(b"\r\n"):
-            data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
         found = data.find(END_OF_HEAD)
         limit = self._context.limits.max_head
         if 0 <= found <= limit - 4:
@@ -377,3 +377,12 @@ class ClientConnection(HttpToolsProtocol):
 def connection_class(service: Service) -> type[ClientConnection]:
     """Return the class for `uvicorn.Config(http=...)`, bound to a data plane."""
     return type("ClientConnection", (ClientConnection,), {"service": service})
+
+
+def _without_empty_lines(data: bytes) -> bytes:
+    """Drop the empty lines that may come before a request (RFC 9112, 2.2). Raises MalformedError for bare CR or LF."""
+    stripped = data.lstrip(b"\r\n")
+    dropped = data[: len(data) - len(stripped)].removesuffix(b"\r" if not stripped else b"")
+    if dropped != b"\r\n" * (len(dropped) // 2):
+        raise MalformedError("this is not HTTP/1.1")
+    return data[len(dropped) :]

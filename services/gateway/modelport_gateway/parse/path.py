@@ -33,6 +33,12 @@ class RouteKind(StrEnum):
     OPENAI = "openai"
 
 
+# Compared with for every request; a look-up on an enumeration is slow.
+PROVIDER: Final = RouteKind.PROVIDER
+MODEL: Final = RouteKind.MODEL
+OPENAI: Final = RouteKind.OPENAI
+
+
 @dataclass(frozen=True, slots=True)
 class RouteName:
     """What the path names, before the separator."""

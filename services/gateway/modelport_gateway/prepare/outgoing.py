@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from modelport_gateway.parse.head import RequestHead
-from modelport_gateway.parse.path import RouteKind
+from modelport_gateway.parse.path import OPENAI, PROVIDER, RouteKind
 from modelport_gateway.prepare.body import (
     check_not_encoded,
     edited_body,
@@ -35,9 +35,9 @@ def reads_body(kind: RouteKind, head: RequestHead) -> bool:
 
     Raises BadRequestError, EncodedBodyError.
     """
-    if kind is RouteKind.PROVIDER:
+    if kind is PROVIDER:
         return False
-    if kind is RouteKind.OPENAI:
+    if kind is OPENAI:
         if not has_body(head) or not is_json(head):
             raise no_json_body()
     elif not has_body(head) or not is_json(head):
@@ -55,7 +55,7 @@ def read_body(kind: RouteKind, body: bytes) -> JsonObject | None:
     """Read the body of a model or OpenAI request. Raises BadRequestError."""
     if not body:
         # Chunked and empty: no body after all.
-        if kind is RouteKind.OPENAI:
+        if kind is OPENAI:
             raise no_json_body()
         return None
     parsed = read_object(body)

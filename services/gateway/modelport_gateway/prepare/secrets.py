@@ -114,7 +114,8 @@ class SecretValues:
             raise _missing(label)
         version = marker_version(marker)
         held = self._held.setdefault(key, _Held())
-        if held.value is not None and held.value.version >= version:
+        # Not "or newer": a vault restored from a backup counts its revisions from an earlier one again.
+        if held.value is not None and held.value.version == version:
             return held.value
         return await self._fetch(held, key, workspace, name, version)
 

@@ -5,7 +5,7 @@ attach one (`task`), which ends when the request is on its way or the client has
 """
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from modelport_gateway.account.access_log import Record
 from modelport_gateway.errors import (
@@ -71,6 +71,7 @@ class Exchange:
         "_reply_status",
         "_started_at",
         "_streams_body",
+        "_upload_paused",
         "_upstream",
         "_write_paused",
         "body_done",
@@ -115,6 +116,7 @@ class Exchange:
         self.bytes_in = 0
         # The attempt
         self._upstream: UpstreamConnection | None = None
+        self._upload_paused = False
         self._replay: bytes | None = None
         self.retried = False
         # The reply
@@ -227,9 +229,11 @@ class Exchange:
         self._client.resume_body()
 
     def upload_paused(self) -> None:
+        self._upload_paused = True
         self._client.pause_body()
 
     def upload_resumed(self) -> None:
+        self._upload_paused = False
         self._client.resume_body()
 
     # The provider's reply
@@ -303,12 +307,7 @@ class Exchange:
             self.retried = True
             self._context.retry(self, replay)
             return
-        self.fail(
-            UpstreamClosedError(
-                f"{self.target.base.origin if self.target else 'the provider'} closed the connection before its reply "
-                "was complete"
-            )
-        )
+        self.fail(UpstreamClosedError(f"{self._provider} closed the connection before its reply was complete"))
 
     def _may_repeat(self) -> bool:
         return self.method in _SAFE_TO_REPEAT or self.head.has_idempotency_key
@@ -439,14 +438,32 @@ class Exchange:
         """End the exchange if the phase it is in has lasted too long."""
         idle_for = now - self._last
         timeouts = self._context.timeouts
-        origin: Any = self.target.base.origin if self.target is not None else "the provider"
         if self.reply_begun:
             if idle_for > timeouts.idle_s:
-                self.fail(
-                    IdleTimeoutError(f"{origin} sent nothing for {timeouts.idle_s:g} s in the midst of its reply")
-                )
+                self._reply_is_stuck(timeouts.idle_s)
         elif not self.body_done:
             if idle_for > timeouts.idle_s:
-                self.fail(RequestTimeoutError(f"the request's body stopped coming for {timeouts.idle_s:g} s"))
+                self._upload_is_stuck(timeouts.idle_s)
         elif self._upstream is not None and idle_for > timeouts.first_byte_s:
-            self.fail(FirstByteTimeoutError(f"{origin} did not begin to answer within {timeouts.first_byte_s:g} s"))
+            self.fail(
+                FirstByteTimeoutError(f"{self._provider} did not begin to answer within {timeouts.first_byte_s:g} s")
+            )
+
+    @property
+    def _provider(self) -> str:
+        return str(self.target.base.origin) if self.target is not None else "the provider"
+
+    def _reply_is_stuck(self, after_s: float) -> None:
+        if self._write_paused:
+            self._drop_upstream()
+            self.error_code = "client_stalled"
+            self._finish()
+            self._client.abort()
+        else:
+            self.fail(IdleTimeoutError(f"{self._provider} sent nothing for {after_s:g} s in the midst of its reply"))
+
+    def _upload_is_stuck(self, after_s: float) -> None:
+        if self._upload_paused:
+            self.fail(IdleTimeoutError(f"{self._provider} took nothing of the request's body for {after_s:g} s"))
+        else:
+            self.fail(RequestTimeoutError(f"the request's body stopped coming for {after_s:g} s"))

@@ -1,5 +1,6 @@
 """`GET .../openai/-/v1/models`: the virtual models that can be called now (docs/wire.md, 3.5)."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from modelport_gateway.route.table import RoutingTable
 async def list_models(table: RoutingTable, workspace: str) -> bytes:
     """Return the listing's body. Raises TableAwayError."""
     names = await table.index(listing_index(workspace), "models")
-    found = [await _usable(table, workspace, name) for name in sorted(names)]
+    found = await asyncio.gather(*(_usable(table, workspace, name) for name in sorted(names)))
     return _encode({"object": "list", "data": [model for model in found if model is not None]})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from modelport_contracts.names import is_name
 from modelport_contracts.records import record_key, vendor_index
 from modelport_gateway.errors import BehindError, NoProviderError, NotFoundError
-from modelport_gateway.parse.path import RouteKind, RouteName
+from modelport_gateway.parse.path import MODEL, PROVIDER, RouteName
 from modelport_gateway.pick.choice import Choice, choose
 from modelport_gateway.prepare.target import Target, compiled_target
 from modelport_gateway.route.compiled import compiled_model, compiled_virtual_model
@@ -88,9 +88,9 @@ def find_target(
     `model` is what the body names, for the OpenAI route; `at_least` is the provider's wanted revision. Raises
     NotFoundError, BehindError, NoProviderError.
     """
-    if route.kind is RouteKind.PROVIDER:
+    if route.kind is PROVIDER:
         return resolve_provider(look, route.workspace, route.name, loop_line, at_least), None
-    if route.kind is RouteKind.MODEL:
+    if route.kind is MODEL:
         choices = virtual_model_choices(look, route.workspace, route.name, loop_line)
     else:
         assert model is not None

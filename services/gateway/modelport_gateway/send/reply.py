@@ -8,7 +8,7 @@ import httptools
 from modelport_gateway.errors import UpstreamProtocolError
 from modelport_gateway.parse.fields import FieldTable
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, ChunkedBody, CountedBody
-from modelport_gateway.parse.lines import field_name, field_value, tokens
+from modelport_gateway.parse.lines import field_name, tokens
 
 MAX_REPLY_HEAD: Final = 64 * 1024
 
@@ -38,7 +38,7 @@ _READ: Final = {
     b"date": ReplyField.DATE,
     b"location": ReplyField.LOCATION,
 }
-_FIRST_KEPT: Final = ReplyField.CONTENT_LENGTH
+_FIRST_KEPT: Final = int(ReplyField.CONTENT_LENGTH)
 _HOP_BY_HOP: Final = {b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings", b"proxy-authorization"}
 _SCOPED_TO_THE_PROVIDER: Final = {
     b"set-cookie",
@@ -70,6 +70,12 @@ def classify_reply_field(name: bytes) -> int:
 
 
 _fields = FieldTable(classify_reply_field)
+_DROP: Final = int(ReplyField.DROP)
+_CONNECTION: Final = int(ReplyField.CONNECTION)
+_CONTENT_LENGTH: Final = int(ReplyField.CONTENT_LENGTH)
+_CONTENT_TYPE: Final = int(ReplyField.CONTENT_TYPE)
+_DATE: Final = int(ReplyField.DATE)
+_TRANSFER_ENCODING: Final = int(ReplyField.TRANSFER_ENCODING)
 
 
 class ReplyHead:
@@ -151,20 +157,21 @@ def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
         if not field:
             keep.append(line)
             continue
-        if field == ReplyField.DROP:
+        if field == _DROP:
             continue
         if field >= _FIRST_KEPT:
             keep.append(line)
-        value = field_value(line)
-        if field == ReplyField.CONTENT_LENGTH:
-            reply.content_length = int(value)
-        elif field == ReplyField.CONTENT_TYPE:
-            reply.content_type = value
-        elif field == ReplyField.DATE:
+        if field == _DATE:
             reply.has_date = True
-        elif field == ReplyField.CONNECTION:
+            continue
+        value = line[len(name) + 1 :].strip(b" \t")
+        if field == _CONTENT_LENGTH:
+            reply.content_length = int(value)
+        elif field == _CONTENT_TYPE:
+            reply.content_type = value
+        elif field == _CONNECTION:
             named = (named or []) + tokens(value)
-        elif field == ReplyField.TRANSFER_ENCODING:
+        elif field == _TRANSFER_ENCODING:
             _read_coding(reply, value)
         elif field == ReplyField.KEEP_ALIVE:
             reply.keep_alive_s = keep_alive_timeout(value)
