@@ -1,0 +1,101 @@
+"""Every service's database: made from nothing, brought up to date, refused where it is newer."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, text
+
+from modelport_contracts.records import Source
+from modelport_kit.database.changes import current_revision
+from modelport_kit.database.engine import Database
+from modelport_kit.database.migrate import prepare
+from modelport_kit.settings import SettingsError
+from modelport_models.app import MIGRATIONS as MODELS_MIGRATIONS
+from modelport_models.tables import METADATA as MODELS_METADATA
+from modelport_secrets.app import MIGRATIONS as SECRETS_MIGRATIONS
+from modelport_secrets.tables import METADATA as SECRETS_METADATA
+from modelport_testing.postgres import PostgresServer
+
+SERVICES: dict[Source, tuple[Path, MetaData]] = {
+    "models": (MODELS_MIGRATIONS, MODELS_METADATA),
+    "secrets": (SECRETS_MIGRATIONS, SECRETS_METADATA),
+}
+
+
+@pytest.fixture(params=sorted(SERVICES))
+def source(request: pytest.FixtureRequest) -> Source:
+    source: Source = request.param
+    return source
+
+
+async def look(url: str, source: Source) -> tuple[str, int]:
+    database = Database(url, source)
+    async with database.read() as connection:
+        found = await current_revision(connection)
+    await database.close()
+    return found
+
+
+async def test_from_nothing_and_again(database_url: str, source: Source) -> None:
+    scripts, metadata = SERVICES[source]
+    await prepare(database_url, source, scripts, migrate_now=True)
+    incarnation, revision = await look(database_url, source)
+    assert (len(incarnation), revision) == (32, 0)
+    await prepare(database_url, source, scripts, migrate_now=True)
+    await prepare(database_url, source, scripts, migrate_now=False)
+    assert await look(database_url, source) == (incarnation, 0)
+
+    def differences(connection: Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+    database = Database(database_url, source)
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+async def test_replicas_that_migrate_at_once(postgres_url: str, source: Source) -> None:
+    scripts, _ = SERVICES[source]
+    await asyncio.gather(*(prepare(postgres_url, source, scripts, migrate_now=True) for _ in range(3)))
+    assert (await look(postgres_url, source))[1] == 0
+
+
+async def test_a_database_nobody_migrated(database_url: str, source: Source) -> None:
+    with pytest.raises(SettingsError, match="run the service's `migrate` command first"):
+        await prepare(database_url, source, SERVICES[source][0], migrate_now=False)
+
+
+async def test_a_newer_database_is_refused(database_url: str, source: Source) -> None:
+    scripts, _ = SERVICES[source]
+    await prepare(database_url, source, scripts, migrate_now=True)
+    database = Database(database_url, source)
+    async with database.write() as write:
+        await write.execute(text("UPDATE alembic_version SET version_num = 'from_tomorrow'"))
+    await database.close()
+    for migrate_now in (True, False):
+        with pytest.raises(SettingsError, match="from_tomorrow, made by a newer release") as caught:
+            await prepare(database_url, source, scripts, migrate_now=migrate_now)
+        assert "\n" not in str(caught.value)
+
+
+async def test_each_database_is_an_incarnation_of_its_own(tmp_path: Path, source: Source) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in ("one", "other")]
+    for url in urls:
+        await prepare(url, source, SERVICES[source][0], migrate_now=True)
+    assert (await look(urls[0], source))[0] != (await look(urls[1], source))[0]
+
+
+async def test_databases_that_cannot_be_opened(tmp_path: Path, postgres: PostgresServer, source: Source) -> None:
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"this is no database" * 100)
+    missing = postgres.url("no_such_database")
+    nobody = "postgresql://modelport:hunter2@127.0.0.1:1/x"
+    for url in (f"sqlite:///{damaged}", f"sqlite:///{tmp_path}/no/folder/x.db", missing, nobody):
+        with pytest.raises(SettingsError, match="the database cannot be opened: ") as caught:
+            await prepare(url, source, SERVICES[source][0], migrate_now=True)
+        assert "\n" not in str(caught.value)
+        assert "hunter2" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""The stores on a database of their own, and the running services."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from modelport_kit.database.engine import Database
+from modelport_kit.database.migrate import prepare
+from modelport_models.app import MIGRATIONS
+from modelport_models.store import Stores
+from modelport_testing.servers import start_nats
+from modelport_testing.services import Services, postgres_urls, sqlite_urls, start_services
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@pytest.fixture
+async def open_stores(database_url: str) -> AsyncIterator[Callable[[], tuple[Stores, Database]]]:
+    """Opens the stores on the test's database; each call makes another pool, as another replica would have."""
+    await prepare(database_url, "models", MIGRATIONS, migrate_now=True)
+    async with AsyncExitStack() as stack:
+
+        def opened() -> tuple[Stores, Database]:
+            database = Database(database_url, "models")
+            stack.push_async_callback(database.close)
+            return Stores(database, _now), database
+
+        await opened()[0].workspaces.ensure_built_in()
+        yield opened
+
+
+@pytest.fixture
+def stores(open_stores: Callable[[], tuple[Stores, Database]]) -> Stores:
+    return open_stores()[0]
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Both services, shared by tests that use workspaces of their own."""
+    folder = tmp_path_factory.mktemp("services")
+    with ExitStack() as stack:
+        nats = stack.enter_context(start_nats(folder / "nats"))
+        if request.param == "sqlite":
+            urls = sqlite_urls(folder)
+        else:
+            urls = stack.enter_context(postgres_urls(request.getfixturevalue("postgres")))
+        yield stack.enter_context(start_services(folder, nats_url=nats.url, databases=urls))
+
+
+@pytest.fixture
+def models(services: Services) -> Iterator[httpx.Client]:
+    with services.client("models") as client:
+        yield client
+
+
+@pytest.fixture
+def secrets(services: Services) -> Iterator[httpx.Client]:
+    with services.client("secrets") as client:
+        yield client

@@ -1,0 +1,233 @@
+"""What discovery claims and stores (docs/propagation.md, rules 25 and 26)."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+
+from modelport_contracts.resources.providers import (
+    Provider,
+    ProviderCreate,
+    ProviderStatus,
+    ProviderStatusUpdate,
+    ProviderUpdate,
+    ServedModel,
+)
+from modelport_kit.database.changes import current_revision
+from modelport_kit.database.engine import Database
+from modelport_kit.database.tables import OUTBOX
+from modelport_models.domain.verdict import ProbeState
+from modelport_models.store import Stores
+from modelport_models.store.probes import DueProvider, ProbeResult
+
+Open = Callable[[], tuple[Stores, Database]]
+READY = ProbeState(ProviderStatus.READY, "", 0, None)
+
+
+async def register(stores: Stores, name: str, **members: Any) -> Provider:
+    body = ProviderCreate.model_validate({"name": name, "host_url": "https://models.example", **members})
+    return (await stores.providers.create("default", body))[0]
+
+
+async def claim(stores: Stores, now: float = 100.0) -> dict[str, DueProvider]:
+    return {due.name: due for due in await stores.probes.claim_due(now, 60, 100)}
+
+
+def result(due: DueProvider, entities: Mapping[str, str] | None = None, state: ProbeState = READY) -> ProbeResult:
+    return ProbeResult(due, state, entities, 400.0)
+
+
+async def revision_of(database: Database) -> int:
+    async with database.read() as connection:
+        return (await current_revision(connection))[1]
+
+
+async def newest_record(database: Database, key: str) -> dict[str, Any] | None:
+    """What the newest change of a key says; None for a removal."""
+    statement = select(OUTBOX).where(OUTBOX.c.key == key).order_by(OUTBOX.c.revision.desc()).limit(1)
+    async with database.read() as connection:
+        row = (await connection.execute(statement)).one()
+    return json.loads(row.payload) if row.operation == "put" else None
+
+
+async def test_what_is_due_is_claimed_once(stores: Stores) -> None:
+    await register(stores, "openai", enabled_models=["a"], api_key_secret_name="key")
+    due = await claim(stores)
+    assert set(due) == {"openai", "nvidia-build"}
+    one = due["openai"]
+    assert (one.generation, one.enabled_models, one.secret) == (1, ["a"], "default/key")
+    assert one.revision == (await stores.providers.get("default", "openai"))[1]
+    assert await claim(stores, 159) == {}
+    assert set(await claim(stores, 160)) == {"openai", "nvidia-build"}, "a claim runs out"
+    assert await stores.probes.store([result(one)]) == 1
+    assert "openai" not in await claim(stores, 399)
+    assert "openai" in await claim(stores, 400)
+
+
+async def test_two_replicas_claim_different_providers(open_stores: Open) -> None:
+    stores, _ = open_stores()
+    for number in range(40):
+        await register(stores, f"provider-{number}")
+    replicas = [open_stores()[0] for _ in range(4)]
+    claims = await asyncio.gather(*(replica.probes.claim_due(100, 60, 15) for replica in replicas))
+    names = [due.name for due_of_one in claims for due in due_of_one]
+    assert len(names) == len(set(names))
+    names += [due.name for due in await stores.probes.claim_due(100, 60, 100)]
+    assert sorted(names) == sorted([*(f"provider-{number}" for number in range(40)), "nvidia-build"])
+
+
+async def test_the_most_overdue_come_first(stores: Stores) -> None:
+    for name in ("aa", "bb"):
+        await register(stores, name)
+    due = await claim(stores)
+    await stores.probes.store([ProbeResult(due["aa"], READY, None, 300.0), ProbeResult(due["bb"], READY, None, 200.0)])
+    (first,) = await stores.probes.claim_due(301, 60, 1)
+    assert first.name in {"bb", "nvidia-build"}
+
+
+async def test_a_listing_makes_models_and_virtual_models(open_stores: Open) -> None:
+    stores, database = open_stores()
+    await register(stores, "openai")
+    due = (await claim(stores))["openai"]
+    assert await stores.probes.store([result(due, {"gpt-4": "gpt-4", "claude-3": "claude-3"})]) == 1
+    provider, _ = await stores.providers.get("default", "openai")
+    assert provider.status is ProviderStatus.READY
+    assert [(one.model_entity_id, one.served_model_name) for one in provider.served_models] == [
+        ("default/claude-3", "claude-3"),
+        ("default/gpt-4", "gpt-4"),
+    ]
+    assert (await stores.models.get("default", "claude-3"))[0].backend_format == "ANTHROPIC_MESSAGES"
+    model, _ = await stores.models.get("default", "gpt-4")
+    assert (model.backend_format, model.model_providers) == (None, ["default/openai"])
+    virtual_model, _ = await stores.virtual_models.get("default", "gpt-4")
+    assert virtual_model.autoprovisioned
+    record = await newest_record(database, "model/default/gpt-4")
+    assert record is not None
+    assert record["served_by"] == [{"provider": "default/openai", "served_id": "gpt-4"}]
+
+
+async def test_a_result_that_changes_nothing_takes_no_revision(open_stores: Open) -> None:
+    stores, database = open_stores()
+    await register(stores, "openai")
+    await stores.probes.store([result((await claim(stores))["openai"], {"gpt-4": "gpt-4"})])
+    before = await revision_of(database)
+    updated_at = (await stores.providers.get("default", "openai"))[0].updated_at
+    due = (await claim(stores, 400))["openai"]
+    assert await stores.probes.store([ProbeResult(due, READY, {"gpt-4": "gpt-4"}, 700.0)]) == 0
+    assert await revision_of(database) == before
+    assert (await stores.providers.get("default", "openai"))[0].updated_at == updated_at
+    assert "openai" not in await claim(stores, 699)
+
+
+async def test_a_message_alone_is_shown_but_not_published(open_stores: Open) -> None:
+    stores, database = open_stores()
+    await register(stores, "openai")
+    await stores.probes.store([result((await claim(stores))["openai"])])
+    before = await revision_of(database)
+    due = (await claim(stores, 400))["openai"]
+    telling = ProbeState(ProviderStatus.READY, "serving on", 1, 400.0)
+    assert await stores.probes.store([result(due, state=telling)]) == 1
+    assert (await stores.providers.get("default", "openai"))[0].status_message == "serving on"
+    assert await revision_of(database) == before
+
+
+async def test_a_result_counts_only_for_what_was_probed(open_stores: Open) -> None:
+    stores, database = open_stores()
+    await register(stores, "changed")
+    await register(stores, "deleted")
+    await register(stores, "rotated", api_key_secret_name="key")
+    due = await claim(stores)
+    await stores.providers.replace(
+        "default", "changed", ProviderUpdate.model_validate({"host_url": "https://new.example"})
+    )
+    await stores.providers.delete("default", "deleted")
+    await register(stores, "deleted")
+    assert await stores.probes.probe_soon("default", "key") == 1
+    assert await stores.probes.probe_soon("default", "other") == 0
+    before = await revision_of(database)
+    assert (
+        await stores.probes.store([result(one, {"x1": "x1"}) for one in due.values() if one.workspace == "default"])
+        == 0
+    )
+    assert await revision_of(database) == before
+    again = await claim(stores)
+    assert set(again) == {"changed", "deleted", "rotated"}, "all three are due at once, claim or not"
+    assert (again["changed"].generation, again["rotated"].generation) == (2, 2)
+
+
+async def test_what_is_listed_no_longer_goes(open_stores: Open) -> None:
+    stores, database = open_stores()
+    for name in ("one", "two"):
+        await register(stores, name)
+    due = await claim(stores)
+    await stores.probes.store([result(due["one"], {"aa": "aa", "bb": "bb"}), result(due["two"], {"bb": "bb"})])
+    due = await claim(stores, 400)
+    await stores.probes.store([result(due["one"], {})])
+    assert await newest_record(database, "model/default/aa") is None
+    assert await newest_record(database, "virtual-model/default/aa") is None
+    still = await newest_record(database, "model/default/bb")
+    assert still is not None
+    assert [one["provider"] for one in still["served_by"]] == ["default/two"]
+
+
+async def test_a_thousand_models_in_one_transaction(open_stores: Open) -> None:
+    stores, database = open_stores()
+    await register(stores, "huge")
+    before = await revision_of(database)
+    due = (await claim(stores))["huge"]
+    await stores.probes.store([result(due, {f"model-{number}": f"model-{number}" for number in range(1000)})])
+    assert await revision_of(database) == before + 1
+    async with database.read() as connection:
+        rows = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.revision == before + 1)
+        assert (await connection.execute(rows)).scalar_one() == 2001
+
+
+async def test_writers_of_one_entity_do_not_lose_each_other(open_stores: Open) -> None:
+    """Providers that come to serve one model at the same moment all end up in its record, and none fails."""
+    replicas = [open_stores()[0] for _ in range(6)]
+    stores, database = open_stores()
+    for number in range(len(replicas)):
+        await register(stores, f"provider-{number}")
+    served = [ServedModel(model_entity_id="default/shared", served_model_name="shared")]
+    for _ in range(3):
+        for names in (served, []):
+            body = ProviderStatusUpdate(served_models=names)
+            await asyncio.gather(
+                *(
+                    replica.providers.set_status("default", f"provider-{number}", body)
+                    for number, replica in enumerate(replicas)
+                )
+            )
+            record = await newest_record(database, "model/default/shared")
+            if names:
+                assert record is not None
+                assert [one["provider"] for one in record["served_by"]] == [
+                    f"default/provider-{number}" for number in range(len(replicas))
+                ]
+            else:
+                assert record is None
+
+
+async def test_a_probe_never_publishes_what_a_change_replaced(open_stores: Open) -> None:
+    """A result that is stored while the provider is being changed must not bring the old address back."""
+    stores, database = open_stores()
+    other, _ = open_stores()
+    await register(stores, "openai")
+    for number in range(10):
+        due = (await claim(stores, 1e9 * (number + 1)))["openai"]
+        failing = ProbeState(ProviderStatus.ERROR if number % 2 else ProviderStatus.PENDING, f"{number}", 1, 1.0)
+        body = ProviderUpdate.model_validate({"host_url": f"https://host-{number}.example"})
+        await asyncio.gather(
+            other.providers.replace("default", "openai", body), stores.probes.store([result(due, {}, failing)])
+        )
+        record = await newest_record(database, "provider/default/openai")
+        assert record is not None
+        assert record["host_url"] == f"https://host-{number}.example"
+
+
+async def test_replicas_that_start_at_once_make_one_built_in_provider(open_stores: Open) -> None:
+    replicas = [open_stores()[0] for _ in range(4)]
+    await asyncio.gather(*(replica.workspaces.ensure_built_in() for replica in replicas))
+    assert set(await claim(replicas[0])) == {"nvidia-build"}
