@@ -1,7 +1,7 @@
 """The stores on a database of their own, and the running services."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -22,6 +22,19 @@ def _now() -> datetime:
 @pytest.fixture
 async def open_stores(database_url: str) -> AsyncIterator[Callable[[], tuple[Stores, Database]]]:
     """Opens the stores on the test's database; each call makes another pool, as another replica would have."""
+    async with _opener(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def open_postgres_stores(postgres_url: str) -> AsyncIterator[Callable[[], tuple[Stores, Database]]]:
+    """The same, for what only PostgreSQL does: several writers at once."""
+    async with _opener(postgres_url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _opener(database_url: str) -> AsyncIterator[Callable[[], tuple[Stores, Database]]]:
     await prepare(database_url, "models", MIGRATIONS, migrate_now=True)
     async with AsyncExitStack() as stack:
 

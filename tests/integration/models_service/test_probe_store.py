@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from modelport_contracts.resources.providers import (
     Provider,
@@ -21,6 +21,8 @@ from modelport_kit.database.tables import OUTBOX
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store import Stores
 from modelport_models.store.probes import DueProvider, ProbeResult
+from modelport_models.tables import PROVIDER
+from modelport_testing.polling import eventually
 
 Open = Callable[[], tuple[Stores, Database]]
 READY = ProbeState(ProviderStatus.READY, "", 0, None)
@@ -210,21 +212,32 @@ async def test_writers_of_one_entity_do_not_lose_each_other(open_stores: Open) -
                 assert record is None
 
 
-async def test_a_probe_never_publishes_what_a_change_replaced(open_stores: Open) -> None:
+async def test_a_probe_never_publishes_what_a_change_replaced(open_postgres_stores: Open) -> None:
     """A result that is stored while the provider is being changed must not bring the old address back."""
-    stores, database = open_stores()
-    other, _ = open_stores()
+    stores, database = open_postgres_stores()
+    other, _ = open_postgres_stores()
     await register(stores, "openai")
-    for number in range(10):
-        due = (await claim(stores, 1e9 * (number + 1)))["openai"]
-        failing = ProbeState(ProviderStatus.ERROR if number % 2 else ProviderStatus.PENDING, f"{number}", 1, 1.0)
-        body = ProviderUpdate.model_validate({"host_url": f"https://host-{number}.example"})
-        await asyncio.gather(
-            other.providers.replace("default", "openai", body), stores.probes.store([result(due, {}, failing)])
-        )
-        record = await newest_record(database, "provider/default/openai")
-        assert record is not None
-        assert record["host_url"] == f"https://host-{number}.example"
+    due = (await claim(stores))["openai"]
+
+    async def waiting(count: int) -> None:
+        async def blocked() -> bool:
+            async with database.read() as connection:
+                statement = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                return bool((await connection.execute(statement)).scalar_one() == count)
+
+        await eventually(blocked)
+
+    body = ProviderUpdate.model_validate({"host_url": "https://new.example"})
+    async with database.write() as write:
+        await write.execute(select(PROVIDER).where(PROVIDER.c.name == "openai").with_for_update())
+        changing = asyncio.create_task(other.providers.replace("default", "openai", body))
+        await waiting(1)
+        storing = asyncio.create_task(stores.probes.store([result(due)]))
+        await waiting(2)
+    await asyncio.gather(changing, storing)
+    record = await newest_record(database, "provider/default/openai")
+    assert record is not None
+    assert (record["host_url"], record["status"]) == ("https://new.example", "CREATED")
 
 
 async def test_replicas_that_start_at_once_make_one_built_in_provider(open_stores: Open) -> None:
