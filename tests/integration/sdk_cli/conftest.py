@@ -16,7 +16,9 @@ def script() -> Iterator[Script]:
 @pytest.fixture
 def environment(script: Script, tmp_path: Path) -> dict[str, str]:
     """A user's environment, which names the scripted platform and nothing else of theirs."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NMP_", "MODELPORT_"))}
+    # PYTHONUNBUFFERED, for one, would hide what is never flushed.
+    ours = ("NMP_", "MODELPORT_", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {
         "NMP_BASE_URL": script.url,
         "NMP_CONFIG_FILE": str(tmp_path / "config.yaml"),
