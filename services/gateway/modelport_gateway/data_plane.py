@@ -154,7 +154,7 @@ class DataPlane:
                 exchange.answer(204, b"", preflight_lines(self.context.cors_origins, head))
                 return
             admit(head, self._token, is_serving=self.is_serving)
-            is_simple = exchange.body_done and exchange.listing is None and head.min_revision is None
+            is_simple = exchange.upload.done and exchange.listing is None and head.min_revision is None
             if is_simple and self._send_now(exchange):
                 return
         except GatewayError as error:
@@ -165,7 +165,7 @@ class DataPlane:
     def _send_now(self, exchange: Exchange) -> bool:
         """Send a complete request if all it needs is here. Raises GatewayError."""
         head, kind = exchange.head, exchange.route.kind
-        parsed = read_body(kind, exchange.body()) if reads_body(kind, head) else None
+        parsed = read_body(kind, exchange.upload.body()) if reads_body(kind, head) else None
         try:
             target, served_id = find_target(self._known, exchange.route, _model_of(kind, parsed), self._loop_line)
         except UnknownHereError:
@@ -282,7 +282,7 @@ class DataPlane:
                 exchange.query,
                 parsed=parsed,
                 served_id=served_id,
-                body=exchange.body() if exchange.body_done else None,
+                body=exchange.upload.body() if exchange.upload.done else None,
             )
         except GatewayError:
             connection.discard()

@@ -5,11 +5,9 @@ attach one (`task`), which ends when the request is on its way or the client has
 """
 
 import asyncio
-from typing import Protocol
 
 from modelport_gateway.account.access_log import Record
 from modelport_gateway.errors import (
-    BodyTooLargeError,
     FirstByteTimeoutError,
     GatewayError,
     IdleTimeoutError,
@@ -18,17 +16,19 @@ from modelport_gateway.errors import (
 )
 from modelport_gateway.parse.framing import LAST_CHUNK, as_chunk
 from modelport_gateway.parse.head import RequestHead
+from modelport_gateway.parse.lines import without
 from modelport_gateway.parse.path import RouteName
 from modelport_gateway.prepare.target import Target
 from modelport_gateway.prepare.url import route_location
+from modelport_gateway.relay.client import Client
 from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.cors import reply_lines, without_cors
 from modelport_gateway.relay.event_stream import EventBoundary, boundary_for
-from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply
+from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply, relocate
+from modelport_gateway.relay.upload import Upload
 from modelport_gateway.send.connection import UpstreamConnection
 from modelport_gateway.send.reply import ReplyHead
 
-HIGH_WATER = 64 * 1024
 MAX_REPLAY = 64 * 1024
 """A request beyond this is not kept for a second attempt, in bytes."""
 _SAFE_TO_REPEAT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -36,36 +36,16 @@ _CLIENT_LEFT = 499
 """Only in the access log: nginx made this number customary."""
 
 
-class Client(Protocol):
-    """The connection on which the request came."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def pause_body(self) -> None: ...
-
-    def resume_body(self) -> None: ...
-
-    def exchange_ended(self, *, keep_alive: bool) -> None: ...
-
-    def abort(self) -> None:
-        """Close so that the client cannot take what it has for a whole reply."""
-        ...
-
-
 class Exchange:
     """One request on its way to a provider, and the reply on its way back."""
 
     __slots__ = (
-        "_body_waiter",
         "_boundary",
-        "_buffered",
         "_client",
         "_context",
         "_has_length",
         "_is_ended",
         "_last",
-        "_limit",
-        "_pieces",
         "_replay",
         "_reply_chunked",
         "_reply_status",
@@ -74,8 +54,6 @@ class Exchange:
         "_upload_paused",
         "_upstream",
         "_write_paused",
-        "body_done",
-        "bytes_in",
         "bytes_out",
         "error_code",
         "head",
@@ -89,6 +67,7 @@ class Exchange:
         "tail",
         "target",
         "task",
+        "upload",
     )
 
     def __init__(
@@ -107,13 +86,8 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self.keep_alive = head.keep_alive
         # The request's body
-        self._pieces: list[bytes] = []
-        self._buffered = 0
-        self._limit = 0
-        self._body_waiter: asyncio.Future[None] | None = None
+        self.upload = Upload(head.content_length)
         self._streams_body = False
-        self.body_done = False
-        self.bytes_in = 0
         # The attempt
         self._upstream: UpstreamConnection | None = None
         self._upload_paused = False
@@ -137,74 +111,41 @@ class Exchange:
     def method(self) -> bytes:
         return self.head.method
 
-    @property
-    def is_ended(self) -> bool:
-        """The reply is out, or the client has left."""
-        return self._is_ended
-
     # The request's body, as it comes from the client
 
     def body_received(self, payload: bytes) -> None:
         """Take a piece of the body."""
-        self.bytes_in += len(payload)
+        self.upload.bytes_in += len(payload)
         self._last = self._context.clock.now
         if self._is_ended:
             return
         if self._streams_body:
             if self._upstream is not None:
                 self._upstream.write(as_chunk(payload) if self.head.chunked else payload)
-            return
-        self._pieces.append(payload)
-        self._buffered += len(payload)
-        if self._limit:
-            if self._buffered > self._limit:
-                self._wake()
-        elif self._buffered > HIGH_WATER:
+        elif self.upload.hold(payload):
             self._client.pause_body()
 
     def body_ended(self) -> None:
         """The body is complete."""
-        self.body_done = True
         if self._streams_body and self._upstream is not None:
             if self.head.chunked:
                 self._upstream.write(LAST_CHUNK)
             self._upstream.request_is_open = False
-        self._wake()
-
-    def body(self) -> bytes:
-        """Return what has come of the body."""
-        pieces = self._pieces
-        if len(pieces) == 1:
-            return pieces[0]
-        return b"".join(pieces)
+        self.upload.end()
 
     async def whole_body(self) -> bytes:
         """Wait for the whole body. Raises BodyTooLargeError beyond Limits.max_read_body."""
-        self._limit = limit = self._context.limits.max_read_body
-        self._client.resume_body()
-        while not self.body_done and max(self._buffered, self.head.content_length) <= limit:
+        limit = self._context.limits.max_read_body
+        if self.head.content_length <= limit:
             self.invite_body()
-            self._body_waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._body_waiter
-            finally:
-                self._body_waiter = None
-        if max(self._buffered, self.head.content_length) > limit:
-            raise BodyTooLargeError(
-                f"the body is larger than {limit} bytes, the most this route reads; the provider route "
-                "forwards bodies of any size"
-            )
-        return self.body()
+        self._client.resume_body()
+        return await self.upload.whole(limit)
 
     def invite_body(self) -> None:
         """Answer `Expect: 100-continue`, once, unless the body is already coming."""
-        if self.head.expects_continue and not self.bytes_in and not self.body_done:
+        if self.head.expects_continue and not self.upload.bytes_in and not self.upload.done:
             self.head.expects_continue = False
             self._client.write(CONTINUE)
-
-    def _wake(self) -> None:
-        if self._body_waiter is not None and not self._body_waiter.done():
-            self._body_waiter.set_result(None)
 
     # To the provider
 
@@ -221,12 +162,13 @@ class Exchange:
         self._streams_body = True
         self._last = self._context.clock.now
         self.invite_body()
-        data = self.body()
-        if self.head.chunked:
-            data = (as_chunk(data) if data else b"") + (LAST_CHUNK if self.body_done else b"")
-        self._pieces.clear()
-        upstream.begin(self, request_head + data, request_is_open=not self.body_done)
+        data = self.upload.body()
+        self.upload.release()
+        if self.head.chunked and data:
+            data = as_chunk(data)
+        # First of the two: the provider may say at once that it takes no more.
         self._client.resume_body()
+        upstream.begin(self, request_head + data, request_is_open=True)
 
     def upload_paused(self) -> None:
         self._upload_paused = True
@@ -245,18 +187,17 @@ class Exchange:
         self._replay = None
         self._reply_status = reply.status
         self._boundary = boundary_for(reply) if reply.content_type.startswith(b"text/") else None
-        lines: list[bytes] = []
-        if context.cors_origins:
+        lines = self._cors_lines()
+        if lines:
             reply.lines = without_cors(reply.lines)
-            lines = reply_lines(context.cors_origins, self.head.origin)
         if reply.location is not None and self.target is not None:
-            self._rewrite_location(reply, reply.location, self.target)
+            relocate(reply, route_location(reply.location, self.target.base, self.route.path))
         if reply.status == 204 and reply.content_length >= 0:
-            reply.lines = [line for line in reply.lines if not line.lower().startswith(b"content-length:")]
+            reply.lines = without(reply.lines, {b"content-length"})  # RFC 9110, 8.6
         is_open_ended = reply.chunked or reply.body.until_close
         self._reply_chunked = is_open_ended and not reply.body.done and not self.head.is_http_10
         self._has_length = not is_open_ended
-        if context.draining or not self.body_done or (is_open_ended and self.head.is_http_10):
+        if context.draining or not self.upload.done or (is_open_ended and self.head.is_http_10):
             self.keep_alive = False
         return provider_reply(
             reply,
@@ -266,13 +207,6 @@ class Exchange:
             close=not self.keep_alive,
             own_lines=lines,
         )
-
-    def _rewrite_location(self, reply: ReplyHead, location: bytes, target: Target) -> None:
-        rewritten = route_location(location, target.base, self.route.path)
-        if rewritten != location:
-            reply.lines = [
-                b"Location: " + rewritten if line.lower().startswith(b"location:") else line for line in reply.lines
-            ]
 
     def relay(self, head: bytes, payload: bytes, done: bool) -> None:
         """Send reply bytes to the client; head and first bytes in one write."""
@@ -381,7 +315,7 @@ class Exchange:
     def _begin_own(self, status: int) -> None:
         self.reply_begun = True
         self._reply_status = status
-        if self._context.draining or not self.body_done:
+        if self._context.draining or not self.upload.done:
             self.keep_alive = False
 
     def _cors_lines(self) -> list[bytes]:
@@ -412,7 +346,7 @@ class Exchange:
 
     def _finish(self) -> None:
         self._is_ended = True
-        self._pieces.clear()
+        self.upload.release()
         self._replay = None
         if self.task is not None:
             self.task.cancel()
@@ -428,7 +362,7 @@ class Exchange:
                 self._reply_status,
                 self.error_code,
                 target.label if target is not None else "",
-                self.bytes_in,
+                self.upload.bytes_in,
                 self.bytes_out,
                 context.clock.monotonic() - self._started_at,
             ),
@@ -441,7 +375,7 @@ class Exchange:
         if self.reply_begun:
             if idle_for > timeouts.idle_s:
                 self._reply_is_stuck(timeouts.idle_s)
-        elif not self.body_done:
+        elif not self.upload.done:
             if idle_for > timeouts.idle_s:
                 self._upload_is_stuck(timeouts.idle_s)
         elif self._upstream is not None and idle_for > timeouts.first_byte_s:

@@ -9,6 +9,7 @@ from typing import Final
 
 from modelport_contracts.errors import ERROR_ORIGIN_HEADER, REQUEST_ID_HEADER, SHOULD_RETRY_HEADER, error_body
 from modelport_gateway.errors import GatewayError
+from modelport_gateway.parse.lines import field_name
 from modelport_gateway.send.reply import ReplyHead
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.encode() + b": "
@@ -39,6 +40,12 @@ def provider_reply(
         lines.append(_CLOSE)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
+
+
+def relocate(reply: ReplyHead, location: bytes) -> None:
+    """Put another Location in the place of the provider's."""
+    if location != reply.location:
+        reply.lines = [b"Location: " + location if field_name(line) == b"location" else line for line in reply.lines]
 
 
 def own_reply(
