@@ -13,7 +13,6 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from modelport import paths
 from modelport.errors import InvalidReplyError
 
 T = TypeVar("T")
@@ -53,26 +52,6 @@ class Call(Generic[T]):
     """None takes the client's."""
     existing: "Call[T] | None" = None
     """What `exist_ok` answers with when the resource exists: asked for after a 409."""
-
-
-class Scope:
-    """What calls take from their client: the default workspace and the platform's address."""
-
-    def __init__(self, base_url: str, workspace: str) -> None:
-        self.base_url = base_url
-        self.workspace = workspace
-        self.revisions: dict[tuple[str, str], int] = {}
-        """(workspace, provider) -> revision of this client's last write, which waiting asks the gateways for."""
-
-    def in_workspace(self, service: str, workspace: str | None, *parts: str) -> str:
-        """Return the path of something in a workspace; `parts` are encoded already."""
-        chosen = self.workspace if workspace is None else workspace
-        return paths.join(service, "workspaces", paths.segment(chosen, "workspace"), *parts)
-
-
-def member(name: str) -> str:
-    """Encode a resource's name as the end of a path."""
-    return paths.segment(name, "name")
 
 
 def parse_as(model: type[M]) -> Callable[[httpx.Response], M]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from modelport import config
-from modelport.calls import Call, Scope, parse_as
+from modelport.calls import Call, parse_as
 from modelport.flows import Policy, exchange, perform
 from modelport.platform import ClusterInfo, PlatformStatus
 from modelport.resources.gateway import parse_any
@@ -18,6 +18,7 @@ from modelport.resources.models import AsyncModels, Models
 from modelport.resources.secrets import AsyncSecrets, Secrets
 from modelport.resources.workspaces import AsyncWorkspaces, Workspaces
 from modelport.runners import AsyncRunner, SyncRunner
+from modelport.scope import Scope
 
 DEFAULT_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0

@@ -4,11 +4,12 @@ Every error is a `ModelportError`. A reply with an error status is a `StatusErro
 that kept a reply from arriving is a `ConnectionFailedError`. No error's text holds a secret or a request body.
 """
 
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from modelport_contracts.errors import ERROR_ORIGIN_HEADER, REQUEST_ID_HEADER
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class ModelportError(Exception):
@@ -42,7 +43,7 @@ class RequestTimedOutError(ConnectionFailedError):
 class InvalidReplyError(ModelportError):
     """Something answered, but not as the platform does. `response` is what came."""
 
-    def __init__(self, message: str, response: httpx.Response, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, response: "httpx.Response", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.response = response
 
@@ -72,7 +73,7 @@ class StatusError(ModelportError):
     the gateway's own (docs/wire.md, 2 and 3.1).
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: "httpx.Response") -> None:
         self.response = response
         self.status_code = response.status_code
         self.body = _body_of(response)
@@ -134,7 +135,7 @@ _CLASSES: dict[int, type[StatusError]] = {
 }
 
 
-def status_error(response: httpx.Response) -> StatusError:
+def status_error(response: "httpx.Response") -> StatusError:
     """Make the error for a reply whose status is not 2xx; its body has been read."""
     default = ServerError if response.status_code >= 500 else StatusError
     return _CLASSES.get(response.status_code, default)(response)
@@ -168,7 +169,7 @@ def _validation_text(detail: Any) -> str | None:
     return "; ".join(lines) or None
 
 
-def _body_of(response: httpx.Response) -> Any:
+def _body_of(response: "httpx.Response") -> Any:
     try:
         return response.json()
     except ValueError:

@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from modelport import flows
-from modelport.calls import Call, Scope
+from modelport.calls import Call
 from modelport.flows import Flow, Policy
 from modelport.pages import AsyncList, ListCall, SyncPage
 from modelport.runners import AsyncRunner, SyncRunner
+from modelport.scope import Scope
 from modelport_contracts.pages import Page
 
 P = ParamSpec("P")

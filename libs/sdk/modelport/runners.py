@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from modelport.calls import Call, Scope
+from modelport.calls import Call
 from modelport.flows import Flow, Pause, Policy, Send
+from modelport.scope import Scope
 
 T = TypeVar("T")
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from modelport.calls import Call, Scope
+from modelport.calls import Call
 from modelport.errors import ConnectionFailedError, NotFoundError, StatusError, WaitTimeoutError
 from modelport.flows import Flow, Pause, Policy, T, perform
 from modelport.resources import gateway, providers
+from modelport.scope import Scope
 from modelport_contracts.resources.providers import Provider, ProviderStatus
 
 FIRST_POLL_S = 0.05

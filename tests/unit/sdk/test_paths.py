@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport import paths
-from modelport.calls import Scope, json_body, list_query
+from modelport.calls import json_body, list_query
+from modelport.scope import Scope
 
 
 @pytest.mark.parametrize("text", ["", ".", ".."])

@@ -234,3 +234,12 @@ def test_the_openai_client_goes_through_the_gateway(script: Script) -> None:
         answer = openai.chat.completions.create(model="gpt-4", messages=[{"role": "user", "content": "Hello!"}])
     assert answer.choices[0].message.content == "Hi"
     assert script.requests[0].headers["authorization"] == "Bearer platform-key"
+
+
+def test_every_public_name_is_there() -> None:
+    import modelport
+
+    assert all(getattr(modelport, name) is not None for name in modelport.__all__)
+    assert set(modelport.__all__) <= set(dir(modelport))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = modelport.nonsense

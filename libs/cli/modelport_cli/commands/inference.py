@@ -26,7 +26,7 @@ def get_url(
 ) -> None:
     """Print the address that applications use: OpenAI clients take the one without flags as their base_url."""
     from modelport import paths
-    from modelport.calls import Scope
+    from modelport.scope import Scope
 
     if provider is not None and virtual_model is not None:
         raise UsageError("give --provider or --virtual-model, not both")

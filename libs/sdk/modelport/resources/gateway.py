@@ -14,10 +14,11 @@ import httpx
 from pydantic import BaseModel
 
 from modelport import flows, paths
-from modelport.calls import Call, Scope, member, parse_as, plain
+from modelport.calls import Call, parse_as, plain
 from modelport.events import AsyncEventStream, EventStream
 from modelport.methods import AsyncResource, Resource, async_method, described, method
 from modelport.runners import AsyncRunner, SyncRunner
+from modelport.scope import Scope, member
 
 P = ParamSpec("P")
 

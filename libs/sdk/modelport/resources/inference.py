@@ -5,12 +5,13 @@ from typing import Literal
 from pydantic import BaseModel
 
 from modelport import paths
-from modelport.calls import Call, Scope, parse_as
+from modelport.calls import Call, parse_as
 from modelport.methods import AsyncResource, Resource, async_method, method
 from modelport.resources.gateway import AsyncGateway, Gateway
 from modelport.resources.providers import AsyncProviders, Providers
 from modelport.resources.virtual_models import AsyncVirtualModels, VirtualModels
 from modelport.runners import AsyncRunner, SyncRunner
+from modelport.scope import Scope
 
 
 class CallableModel(BaseModel):

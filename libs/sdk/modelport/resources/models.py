@@ -4,18 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelport import paths
-from modelport.calls import (
-    UNSET,
-    Call,
-    Filter,
-    Scope,
-    Unset,
-    json_body,
-    list_query,
-    member,
-    parse_as,
-    parse_nothing,
-)
+from modelport.calls import UNSET, Call, Filter, Unset, json_body, list_query, parse_as, parse_nothing
 from modelport.errors import MissingDependencyError
 from modelport.methods import (
     AsyncResource,
@@ -28,6 +17,7 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall, page_of
+from modelport.scope import Scope, member
 from modelport.waiting import wait_for_gateway, wait_for_provider
 from modelport_contracts.resources.models import ApiEndpoint, BackendFormat, Model
 from modelport_contracts.resources.providers import Provider

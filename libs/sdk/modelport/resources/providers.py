@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from modelport import paths
-from modelport.calls import Call, Filter, Scope, json_body, list_query, member, parse_as, parse_nothing
+from modelport.calls import Call, Filter, json_body, list_query, parse_as, parse_nothing
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -16,6 +16,7 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall, page_of
+from modelport.scope import Scope, member
 from modelport_contracts.errors import REVISION_HEADER
 from modelport_contracts.records import UpstreamOptions
 from modelport_contracts.resources.providers import Provider, ProviderStatus, ServedModel

@@ -1,7 +1,7 @@
 """Secrets: stored once, named by providers, never shown again (docs/wire.md, 3.3)."""
 
 from modelport import paths
-from modelport.calls import UNSET, Call, Scope, Unset, json_body, list_query, member, parse_as, parse_nothing
+from modelport.calls import UNSET, Call, Unset, json_body, list_query, parse_as, parse_nothing
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -11,6 +11,7 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall, page_of
+from modelport.scope import Scope, member
 from modelport_contracts.resources.secrets import Secret
 
 

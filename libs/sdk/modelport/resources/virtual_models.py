@@ -4,18 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelport import paths
-from modelport.calls import (
-    UNSET,
-    Call,
-    Filter,
-    Scope,
-    Unset,
-    json_body,
-    list_query,
-    member,
-    parse_as,
-    parse_nothing,
-)
+from modelport.calls import UNSET, Call, Filter, Unset, json_body, list_query, parse_as, parse_nothing
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -25,6 +14,7 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall, page_of
+from modelport.scope import Scope, member
 from modelport_contracts.resources.virtual_models import (
     Middleware,
     Target,

@@ -1,7 +1,7 @@
 """Workspaces: what every other resource lives in (docs/wire.md, 3.3)."""
 
 from modelport import paths
-from modelport.calls import Call, Filter, Scope, json_body, list_query, member, parse_as
+from modelport.calls import Call, Filter, json_body, list_query, parse_as
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -11,6 +11,7 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall, page_of
+from modelport.scope import Scope, member
 from modelport_contracts.resources.workspaces import Workspace, WorkspaceDeleted
 
 
