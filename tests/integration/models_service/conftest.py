@@ -1,7 +1,7 @@
 """The stores on a database of their own, and the running services."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -11,8 +11,7 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_models.app import MIGRATIONS
 from modelport_models.store import Stores
-from modelport_testing.servers import start_nats
-from modelport_testing.services import Services, postgres_urls, sqlite_urls, start_services
+from modelport_testing.services import Services, make_workspace, start_services
 
 
 def _now() -> datetime:
@@ -55,23 +54,24 @@ def stores(open_stores: Callable[[], tuple[Stores, Database]]) -> Stores:
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Both services, shared by tests that use workspaces of their own."""
-    folder = tmp_path_factory.mktemp("services")
-    with ExitStack() as stack:
-        nats = stack.enter_context(start_nats(folder / "nats"))
-        if request.param == "sqlite":
-            urls = sqlite_urls(folder)
-        else:
-            urls = stack.enter_context(postgres_urls(request.getfixturevalue("postgres")))
-        yield stack.enter_context(start_services(folder, nats_url=nats.url, databases=urls))
+    postgres = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    with start_services(tmp_path_factory.mktemp("services"), postgres) as services:
+        yield services
 
 
 @pytest.fixture
-def models(services: Services) -> Iterator[httpx.Client]:
-    with services.client("models") as client:
-        yield client
+def models(services: Services) -> httpx.Client:
+    """A client of the models service with the front door's token."""
+    return services.client("models")
 
 
 @pytest.fixture
-def secrets(services: Services) -> Iterator[httpx.Client]:
-    with services.client("secrets") as client:
-        yield client
+def secrets(services: Services) -> httpx.Client:
+    """A client of the secrets service with the front door's token."""
+    return services.client("secrets")
+
+
+@pytest.fixture
+def workspace(models: httpx.Client) -> str:
+    """The name of a workspace of the test's own."""
+    return make_workspace(models)

@@ -4,6 +4,7 @@ There is no gateway here, so discovery never gets an answer and providers stay C
 """
 
 import base64
+import json
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -18,7 +20,7 @@ from modelport_cli.stack.keys import SCOPES, trust_entries
 from modelport_contracts.errors import SERVICE_TOKEN_HEADER
 from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
-from modelport_testing.servers import TestServer
+from modelport_testing.servers import NatsServer, TestServer, start_nats
 
 KINDS = ("secrets", "models")
 
@@ -48,8 +50,6 @@ class ServiceKeys:
 
 def make_keys(folder: Path) -> ServiceKeys:
     """Make key files in `folder`."""
-    import json
-
     folder.mkdir(parents=True, exist_ok=True)
     tokens = {caller: os.urandom(32).hex() for caller in SCOPES}
     keys = ServiceKeys(folder, tokens)
@@ -81,34 +81,41 @@ _READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close
 
 
 class Services:
-    """A running pair. `secrets(...)` and `models(...)` make clients that carry a caller's token."""
+    """A running pair and its NATS."""
 
-    def __init__(self, keys: ServiceKeys, services: Mapping[str, Service], clients: ExitStack) -> None:
+    def __init__(
+        self, keys: ServiceKeys, services: Mapping[str, Service], nats: NatsServer, clients: ExitStack
+    ) -> None:
         self.keys = keys
+        self.nats = nats
         self._services = services
         self._clients = clients
+        self._made: dict[tuple[str, str | None], httpx.Client] = {}
 
     def __getitem__(self, kind: str) -> Service:
         return self._services[kind]
 
     def client(self, kind: str, caller: str | None = "front-door") -> httpx.Client:
-        """Return a client of a service that carries a caller's token, or none; it is closed with the services."""
+        """Return the client of a service that carries a caller's token, or none; it is closed with the services."""
+        if (kind, caller) in self._made:
+            return self._made[kind, caller]
         headers = self.keys.headers(caller) if caller is not None else {}
         client = httpx.Client(base_url=self[kind].url, headers=headers, timeout=15, trust_env=False)
-        return self._clients.enter_context(client)
+        self._made[kind, caller] = self._clients.enter_context(client)
+        return client
 
     def logs(self) -> str:
         """Return what both have printed."""
         return "".join(service.log() for service in self._services.values())
 
 
-def sqlite_urls(folder: Path) -> dict[str, str]:
+def _sqlite_urls(folder: Path) -> dict[str, str]:
     """Return the URL of a fresh SQLite database for each service."""
     return {kind: f"sqlite+aiosqlite:///{folder / kind}.db" for kind in KINDS}
 
 
 @contextmanager
-def postgres_urls(postgres: PostgresServer) -> Iterator[dict[str, str]]:
+def _postgres_urls(postgres: PostgresServer) -> Iterator[dict[str, str]]:
     """Make a fresh PostgreSQL database for each service."""
     names = {kind: postgres.create_database(f"{kind}_{os.getpid()}") for kind in KINDS}
     try:
@@ -120,18 +127,21 @@ def postgres_urls(postgres: PostgresServer) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def start_services(
-    folder: Path, *, nats_url: str, databases: Mapping[str, str], environment: Mapping[str, str] | None = None
+    folder: Path, postgres: PostgresServer | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[Services]:
-    """Run both services, their keys and logs in `folder`, ready when this is entered."""
+    """Run NATS and both services, their keys and logs in `folder`, ready when this is entered.
+
+    Their databases are SQLite's unless there is a PostgreSQL to make them in.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     keys = make_keys(folder / "keys")
     ports = {kind: free_port() for kind in KINDS}
     inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("MODELPORT_") and name != "NGC_API_KEY"
+        name: value for name, value in os.environ.items() if not name.startswith("MODELPORT_") and name != "NGC_API_KEY"
     }
     with ExitStack() as stack:
+        nats = stack.enter_context(start_nats(folder / "nats"))
+        databases = _sqlite_urls(folder) if postgres is None else stack.enter_context(_postgres_urls(postgres))
         # Bound and never listening: whoever connects is refused, and nobody else gets the port.
         nobody = stack.enter_context(socket.socket())
         nobody.bind(("127.0.0.1", 0))
@@ -140,7 +150,7 @@ def start_services(
             own = {
                 "PYTHONUNBUFFERED": "1",
                 "MODELPORT_PORT": str(ports[kind]),
-                "MODELPORT_NATS_URL": nats_url,
+                "MODELPORT_NATS_URL": nats.url,
                 "MODELPORT_DATABASE_URL": databases[kind],
                 "MODELPORT_MODELS_URL": f"http://127.0.0.1:{ports['models']}",
                 "MODELPORT_SECRETS_URL": f"http://127.0.0.1:{ports['secrets']}",
@@ -153,4 +163,39 @@ def start_services(
             services[kind] = Service(kind, folder, ports[kind], inherited | own | dict(environment or {}))
             stack.callback(services[kind].close)
             services[kind].start()
-        yield Services(keys, services, stack)
+        yield Services(keys, services, nats, stack)
+
+
+def make_workspace(models: httpx.Client) -> str:
+    """Make a workspace of a new name and return the name."""
+    name = f"w-{os.urandom(6).hex()}"
+    reply = models.post("/apis/entities/v2/workspaces", json={"name": name})
+    assert reply.status_code == 201, reply.text
+    return name
+
+
+def error_of(reply: httpx.Response, status: int, code: str | None = None) -> str:
+    """Check that a reply is an error of the one shape (docs/wire.md, 2); returns its message."""
+    assert reply.status_code == status, reply.text
+    body = reply.json()
+    assert set(body) == {"type", "error", "detail"}
+    assert body["type"] == "error"
+    assert set(body["error"]) == {"type", "message", "code", "param"}
+    assert code is None or body["error"]["code"] == code, body
+    if status == 422 and isinstance(body["detail"], list):
+        assert body["detail"]
+        assert all(set(item) == {"type", "loc", "msg"} for item in body["detail"])
+    else:
+        assert body["detail"] == body["error"]["message"]
+    if status == 409:
+        assert reply.headers["x-should-retry"] == "false"
+    assert reply.headers["x-modelport-error-origin"] == "gateway"
+    assert reply.headers["x-request-id"] == reply.headers["x-modelport-request-id"]
+    message: str = body["error"]["message"]
+    return message
+
+
+def result_of(reply: httpx.Response, status: int = 200) -> Any:
+    """Check a reply's status and return its JSON; None for 204."""
+    assert reply.status_code == status, reply.text
+    return None if status == 204 else reply.json()
