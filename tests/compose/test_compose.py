@@ -164,13 +164,14 @@ def test_a_service_cannot_publish_for_another(stack: ComposeStack) -> None:
     script = """
 import asyncio, os, nats
 async def main():
-    errors = []
-    async def note(error): errors.append(str(error))
+    refused = asyncio.get_running_loop().create_future()
+    async def note(error):
+        if not refused.done():
+            refused.set_result(error)
     client = await nats.connect(os.environ["MODELPORT_NATS_URL"], error_cb=note)
     await client.publish("modelport.v1.models.provider.forged.forged", b"{}")
-    await client.flush()
+    print(await asyncio.wait_for(refused, 10))
     await client.close()
-    print(errors)
 asyncio.run(main())
 """
     printed = stack.compose("exec", "-T", "--index=1", "gateway", "python", "-c", script)
