@@ -76,7 +76,7 @@ async def test_bytes_without_a_request_close_the_connection(gateway: Gateway, up
     async with await RawClient.connect(gateway.url) as client:
         await client.send(GET)
         await client.read_response()
-        await eventually(lambda: upstream.open_connections == 0)
+        await eventually(lambda: upstream.open_connections == 0, 2)
         await client.send(GET)
         assert (await client.read_response()).body == b'{"hello":"you"}'
     assert upstream.connections == 2

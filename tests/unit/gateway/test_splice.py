@@ -55,6 +55,7 @@ def spelled_members(body: bytes) -> dict[str, bytes]:
 @example('{"a":{"b":1,"model":"m2","z":"abc"},"model":"m1","z":"abcd","a":1}')
 @example('{"model":"a","model":"ab"}')
 @example('{"n":1,"n":12}')
+@example('{"a":1,"a":{"b":{}    }}')
 def test_reading_agrees_with_json_or_refuses_duplicates(text: str) -> None:
     body = text.encode()
     pairs = pairs_of(text)
