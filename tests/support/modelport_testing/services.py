@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from modelport_cli.stack.keys import SCOPES, trust_entries
 from modelport_contracts.errors import SERVICE_TOKEN_HEADER
+from modelport_models.app import build_app as build_models
+from modelport_models.settings import ModelsSettings
+from modelport_secrets.app import build_app as build_secrets
+from modelport_secrets.settings import SecretsSettings
 from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
 from modelport_testing.servers import NatsServer, TestServer, start_nats
@@ -164,6 +169,20 @@ def start_services(
             stack.callback(services[kind].close)
             services[kind].start()
         yield Services(keys, services, nats, stack)
+
+
+def build_app(kind: str, keys: ServiceKeys) -> FastAPI:
+    """Make a service's app without starting it; nothing connects."""
+    common: dict[str, Any] = {
+        "database_url": f"sqlite:///{keys.folder}/never.db",
+        "nats_url": "nats://127.0.0.1:1",
+        "service_token_file": keys.token(kind),
+        "service_trust_file": keys.trust,
+    }
+    nowhere = "http://127.0.0.1:1"
+    if kind == "secrets":
+        return build_secrets(SecretsSettings(**common, models_url=nowhere, kek_file=keys.kek))
+    return build_models(ModelsSettings(**common, secrets_url=nowhere, gateway_url=nowhere))
 
 
 def make_workspace(models: httpx.Client) -> str:

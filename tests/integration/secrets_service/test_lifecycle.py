@@ -1,0 +1,205 @@
+"""Secrets through restarts, changed environments and keys, and while the models service is away."""
+
+import base64
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelport_testing.polling import eventually_sync
+from modelport_testing.services import Services, error_of, make_workspace, result_of
+
+PATH = "/apis/secrets/v2/workspaces/default/secrets"
+BUILT_IN = "/apis/secrets/v2/workspaces/system/secrets/ngc-api-key"
+
+
+def ask(
+    services: Services, method: str, path: str, *, kind: str = "secrets", caller: str = "front-door", **body: object
+) -> httpx.Response:
+    """One request on a connection of its own: the service may have been restarted since the last."""
+    return httpx.request(
+        method,
+        services[kind].url + path,
+        headers=services.keys.headers(caller),
+        json=body or None,
+        timeout=15,
+        trust_env=False,
+    )
+
+
+def restart(services: Services, **environment: str | None) -> None:
+    service = services["secrets"]
+    service.stop()
+    for name, value in environment.items():
+        service.environment.pop(name, None)
+        if value is not None:
+            service.environment[name] = value
+    service.start()
+
+
+def built_in(services: Services) -> str | None:
+    reply = ask(services, "GET", f"{BUILT_IN}/access", caller="gateway")
+    if reply.status_code == 404:
+        assert reply.json()["error"]["code"] == "secret_not_set"
+        return None
+    return str(result_of(reply)["value"])
+
+
+def marker_revision(services: Services) -> int | None:
+    page = result_of(ask(services, "GET", "/internal/v1/snapshot", caller="gateway"))
+    found = [
+        one["envelope"]["revision"] for one in page["records"] if one["envelope"]["key"] == "secret/system/ngc-api-key"
+    ]
+    return found[0] if found else None
+
+
+def test_the_built_in_secret_follows_the_environment(own_services: Services) -> None:
+    assert (built_in(own_services), marker_revision(own_services)) == (None, None)
+    restart(own_services, NGC_API_KEY="nvapi-one")
+    first = marker_revision(own_services)
+    assert built_in(own_services) == "nvapi-one"
+    assert first is not None
+    restart(own_services)
+    assert (built_in(own_services), marker_revision(own_services)) == ("nvapi-one", first), "nothing changed"
+    restart(own_services, NGC_API_KEY="nvapi-two")
+    second = marker_revision(own_services)
+    assert built_in(own_services) == "nvapi-two"
+    assert second is not None
+    assert second > first
+    restart(own_services, NGC_API_KEY=None)
+    assert (built_in(own_services), marker_revision(own_services)) == (None, None)
+    assert result_of(ask(own_services, "GET", BUILT_IN))["name"] == "ngc-api-key"
+    assert "nvapi" not in own_services.logs()
+
+
+def test_secrets_survive_a_crash(own_services: Services) -> None:
+    result_of(ask(own_services, "POST", PATH, name="key", value="kept"), 201)
+    own_services["secrets"].kill()
+    own_services["secrets"].start()
+    assert result_of(ask(own_services, "GET", f"{PATH}/key/access", caller="gateway"))["value"] == "kept"
+
+
+def database(services: Services) -> sqlite3.Connection:
+    return sqlite3.connect(
+        services["secrets"].environment["MODELPORT_DATABASE_URL"].removeprefix("sqlite+aiosqlite:///")
+    )
+
+
+def test_the_database_holds_no_value(own_services: Services) -> None:
+    result_of(ask(own_services, "POST", PATH, name="key", value="hunter2-in-clear"), 201)
+    result_of(ask(own_services, "PATCH", f"{PATH}/key", value="hunter2-again"))
+    own_services["secrets"].stop()
+    folder = Path(
+        own_services["secrets"].environment["MODELPORT_DATABASE_URL"].removeprefix("sqlite+aiosqlite:///")
+    ).parent
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert any(file.suffix == ".db" for file in files)
+    assert [file for file in files if b"hunter2" in file.read_bytes()] == []
+
+
+def test_a_row_copied_over_another_is_not_revealed(own_services: Services) -> None:
+    for name in ("mine", "yours"):
+        result_of(ask(own_services, "POST", PATH, name=name, value=f"value of {name}"), 201)
+    with closing(database(own_services)) as connection, connection:
+        connection.execute(
+            "UPDATE secret SET (kek_id, wrapped_key, ciphertext, revision) ="
+            " (SELECT kek_id, wrapped_key, ciphertext, revision FROM secret WHERE name = 'yours') WHERE name = 'mine'"
+        )
+    reply = ask(own_services, "GET", f"{PATH}/mine/access", caller="gateway")
+    assert "default/mine" in error_of(reply, 500, "secret_unreadable")
+    assert "value of" not in reply.text
+    assert result_of(ask(own_services, "GET", f"{PATH}/yours/access", caller="gateway"))["value"] == "value of yours"
+
+
+def test_another_key_encryption_key_is_said_and_stops_nothing_else(own_services: Services) -> None:
+    result_of(ask(own_services, "POST", PATH, name="old", value="under the first key"), 201)
+    restart(own_services, NGC_API_KEY="nvapi-one")
+    own_services.keys.kek.write_text(base64.b64encode(os.urandom(32)).decode())
+    restart(own_services)
+    assert built_in(own_services) == "nvapi-one", "its value is known, so it was sealed anew"
+    reply = ask(own_services, "GET", f"{PATH}/old/access", caller="gateway")
+    assert "MODELPORT_KEK_FILE" in error_of(reply, 500, "secret_unreadable")
+    result_of(ask(own_services, "PATCH", f"{PATH}/old", value="under the second"))
+    assert result_of(ask(own_services, "GET", f"{PATH}/old/access", caller="gateway"))["value"] == "under the second"
+
+
+def test_while_the_models_service_is_away(own_services: Services) -> None:
+    result_of(ask(own_services, "POST", PATH, name="key", value="v"), 201)
+    own_services["models"].stop()
+    reply = ask(own_services, "POST", PATH, name="other", value="hunter2")
+    assert "models service" in error_of(reply, 503)
+    assert "retry-after" in reply.headers
+    assert "hunter2" not in reply.text
+    result_of(ask(own_services, "GET", f"{PATH}/key"))
+    result_of(ask(own_services, "PATCH", f"{PATH}/key", value="w"))
+    assert result_of(ask(own_services, "GET", f"{PATH}/key/access", caller="gateway"))["value"] == "w"
+    own_services["models"].start()
+    result_of(ask(own_services, "POST", PATH, name="other", value="v"), 201)
+
+
+def test_while_the_secrets_service_is_away(own_services: Services) -> None:
+    own_services["secrets"].stop()
+    providers = "/apis/models/v2/workspaces/default/providers"
+    reply = ask(
+        own_services,
+        "POST",
+        providers,
+        kind="models",
+        name="pp",
+        host_url="https://h.example",
+        api_key_secret_name="key",
+    )
+    assert "secrets service" in error_of(reply, 503)
+    result_of(ask(own_services, "POST", providers, kind="models", name="pp", host_url="https://h.example"), 201)
+
+
+def test_a_workspace_removed_while_the_secrets_service_was_away(own_services: Services) -> None:
+    workspace = make_workspace(own_services.client("models"))
+    path = f"/apis/secrets/v2/workspaces/{workspace}/secrets"
+    result_of(ask(own_services, "POST", path, name="key", value="v"), 201)
+    own_services["secrets"].kill()
+    own_services.nats.stop()
+    result_of(ask(own_services, "DELETE", f"/apis/entities/v2/workspaces/{workspace}", kind="models"))
+    own_services["secrets"].start()
+    own_services.nats.start()
+    eventually_sync(lambda: ask(own_services, "GET", f"{path}/key").status_code == 404, 20, interval=0.1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "words"),
+    [
+        ("MODELPORT_KEK_FILE", "short", "does not hold 32 bytes"),
+        ("MODELPORT_KEK_FILE", None, "cannot read"),
+        ("MODELPORT_SERVICE_TOKEN_FILE", "", "is empty"),
+        ("MODELPORT_SERVICE_TRUST_FILE", json.dumps({}), "is not a list of callers"),
+        ("MODELPORT_DATABASE_URL", "mysql://u:hunter2@h/d", "is not supported"),
+        ("MODELPORT_PORT", "ninety", "valid integer"),
+        ("MODELPORT_NATS_URL", None, "Field required"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    own_services: Services, tmp_path: Path, variable: str, content: str | None, words: str
+) -> None:
+    service = own_services["secrets"]
+    service.stop()
+    before = len(service.log())
+    if variable.endswith("_FILE"):
+        file = tmp_path / "given"
+        if content is not None:
+            file.write_text(content)
+        service.environment[variable] = str(file)
+    elif content is None:
+        del service.environment[variable]
+    else:
+        service.environment[variable] = content
+    with pytest.raises(AssertionError, match="the server ended"):
+        service.start()
+    (line,) = (line for line in service.log()[before:].splitlines() if not line.startswith(("20", "INFO")))
+    assert line.startswith("modelport_secrets: ")
+    assert variable in line
+    assert words in line
+    assert "hunter2" not in line
