@@ -145,6 +145,12 @@ class UpstreamOptions(BaseModel):
     ca_secret_name: str | None = None
 
 
+class RecordedOptions(UpstreamOptions):
+    """The same in a record, where a newer service may have put more; only the API refuses what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class ProviderRecord(Record):
     """What the gateway needs to reach a provider. served_models are not here: a model's record names them."""
 
@@ -159,7 +165,7 @@ class ProviderRecord(Record):
     required_extra_headers: dict[str, str] | None = None
     default_extra_body: dict[str, Any] | None = None
     required_extra_body: dict[str, Any] | None = None
-    options: UpstreamOptions | None = None
+    options: RecordedOptions | None = None
 
 
 class ServedBy(BaseModel):
