@@ -1,5 +1,6 @@
 """One probe: `GET v1/models` of a provider, through the gateway, page after page."""
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ import httpx
 from modelport_contracts.errors import ERROR_ORIGIN_HEADER, MIN_REVISION_HEADER
 from modelport_models.domain import SOURCE
 from modelport_models.domain.served import MAX_SERVED
-from modelport_models.domain.verdict import Answer, Inconclusive, Listed, NoListing, Verdict, judge_error
+from modelport_models.domain.verdict import Answer, Failing, Inconclusive, Listed, NoListing, Verdict, judge_error
 from modelport_models.store.probes import DueProvider
 
 MAX_PAGES = 50
@@ -21,7 +22,16 @@ class ProbeTimeoutError(Exception):
 
 
 async def probe(gateway: httpx.AsyncClient, provider: DueProvider, timeout_s: float) -> Verdict:
-    """Ask a provider what it serves. Raises ProbeTimeoutError."""
+    """Ask a provider what it serves, all pages within `timeout_s` seconds. Raises ProbeTimeoutError."""
+    try:
+        # over the whole: the client's own timeouts start anew with every byte that a slow provider drips
+        async with asyncio.timeout(timeout_s):
+            return await _ask(gateway, provider, timeout_s)
+    except (TimeoutError, httpx.TimeoutException):
+        raise ProbeTimeoutError from None
+
+
+async def _ask(gateway: httpx.AsyncClient, provider: DueProvider, timeout_s: float) -> Verdict:
     base = f"/apis/inference-gateway/v2/workspaces/{provider.workspace}/provider/{provider.name}/-/v1/models"
     headers = {MIN_REVISION_HEADER: f"{SOURCE}.{provider.revision}"}
     ids: list[str] = []
@@ -29,9 +39,12 @@ async def probe(gateway: httpx.AsyncClient, provider: DueProvider, timeout_s: fl
     for _ in range(MAX_PAGES):
         try:
             async with gateway.stream("GET", base + query, headers=headers, timeout=timeout_s) as reply:
-                body = await _read(reply)
+                try:
+                    body = await _read(reply)
+                except (httpx.DecodingError, httpx.NetworkError, httpx.ProtocolError):
+                    return Failing("the provider's answer to GET v1/models broke off or cannot be decoded")
         except httpx.TimeoutException:
-            raise ProbeTimeoutError from None
+            raise
         except httpx.HTTPError as error:
             return Inconclusive(f"the gateway cannot be reached: {type(error).__name__}")
         if reply.status_code != 200:
