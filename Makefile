@@ -8,12 +8,12 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench help up install test check format lock clean postgres compose-init test-compose
+.PHONY: bench help up install test test-published-client check format lock clean postgres compose-init test-compose
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
 	@echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-30s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Settings: MODELPORT_PORT (8080), MODELPORT_DATA_DIR (.modelport), MODELPORT_TEST_SERVERS (native, containers)"
 
@@ -24,6 +24,10 @@ install: $(VENV)/installed-runtime  ## install it into .venv without running it
 
 test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k name" passes options to pytest
 	@$(BIN)/python -m pytest -n 2 -m "not published_client and not compose" $(ARGS)
+
+test-published-client: $(VENV)/installed-dev  ## run the published nemo-platform client against it (downloads 0.5 GB, once)
+	@MODELPORT_PUBLISHED_CLIENT=`$(BIN)/python tools/published_client.py` && export MODELPORT_PUBLISHED_CLIENT && \
+	$(BIN)/python -m pytest -n 2 -m published_client tests/published_client $(ARGS)
 
 check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel contents, generated documents
 	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
@@ -46,7 +50,8 @@ lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$$compile pyproject.toml --extra local --extra openai -o requirements/runtime.txt && \
 	$$compile pyproject.toml --extra server -c requirements/runtime.txt -o requirements/server.txt && \
 	$$compile pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt && \
-	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt
+	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt && \
+	echo nemo-platform==0.3.0 | $$compile --no-strip-extras - -o requirements/published-client.txt
 
 clean:  ## remove .venv and what tools have left; the data folder stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

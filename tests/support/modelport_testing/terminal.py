@@ -46,7 +46,6 @@ class Terminal:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "NMP_BASE_URL": base_url,
-            "NMP_CONFIG_FILE": str(folder / "nmp.yaml"),
             **({"NMP_WORKSPACE": workspace} if workspace is not None else {}),
             **(environment or {}),
         }
