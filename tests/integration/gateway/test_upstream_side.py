@@ -236,7 +236,8 @@ async def test_tls_is_verified(table: MemoryTable, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def hasty(table: MemoryTable) -> AsyncIterator[Gateway]:
-    timeouts = Timeouts(head_s=5, first_byte_s=0.4, idle_s=0.4, keep_alive_s=5, linger_s=0.2)
+    # long enough that a busy machine is not taken for a side that stalls
+    timeouts = Timeouts(head_s=5, first_byte_s=1, idle_s=1.5, keep_alive_s=5, linger_s=0.2)
     async with Gateway(table, timeouts=timeouts, connect_timeout_s=0.4) as running:
         yield running
 
