@@ -169,37 +169,38 @@ def test_a_workspace_removed_while_the_secrets_service_was_away(own_services: Se
     eventually_sync(lambda: ask(own_services, "GET", f"{path}/key").status_code == 404, 20, interval=0.1)
 
 
-@pytest.mark.parametrize(
-    ("variable", "content", "words"),
-    [
-        ("MODELPORT_KEK_FILE", "short", "does not hold 32 bytes"),
-        ("MODELPORT_KEK_FILE", None, "cannot read"),
-        ("MODELPORT_SERVICE_TOKEN_FILE", "", "is empty"),
-        ("MODELPORT_SERVICE_TRUST_FILE", json.dumps({}), "is not a list of callers"),
-        ("MODELPORT_DATABASE_URL", "mysql://u:hunter2@h/d", "is not supported"),
-        ("MODELPORT_PORT", "ninety", "valid integer"),
-        ("MODELPORT_NATS_URL", None, "Field required"),
-    ],
-)
-def test_a_wrong_setting_is_one_line(
-    own_services: Services, tmp_path: Path, variable: str, content: str | None, words: str
-) -> None:
+WRONG_SETTINGS = [
+    ("MODELPORT_KEK_FILE", "short", "does not hold 32 bytes"),
+    ("MODELPORT_KEK_FILE", None, "cannot read"),
+    ("MODELPORT_SERVICE_TOKEN_FILE", "", "is empty"),
+    ("MODELPORT_SERVICE_TRUST_FILE", json.dumps({}), "is not a list of callers"),
+    ("MODELPORT_DATABASE_URL", "mysql://u:hunter2@h/d", "is not supported"),
+    ("MODELPORT_PORT", "ninety", "valid integer"),
+    ("MODELPORT_NATS_URL", None, "Field required"),
+]
+
+
+def test_a_wrong_setting_is_one_line(own_services: Services, tmp_path: Path) -> None:
     service = own_services["secrets"]
     service.stop()
-    before = len(service.log())
-    if variable.endswith("_FILE"):
+    right = dict(service.environment)
+    for variable, content, words in WRONG_SETTINGS:
+        before = len(service.log())
+        service.environment.update(right)
         file = tmp_path / "given"
-        if content is not None:
-            file.write_text(content)
-        service.environment[variable] = str(file)
-    elif content is None:
-        del service.environment[variable]
-    else:
-        service.environment[variable] = content
-    with pytest.raises(AssertionError, match="the server ended"):
-        service.start()
-    (line,) = (line for line in service.log()[before:].splitlines() if not line.startswith(("20", "INFO")))
-    assert line.startswith("modelport_secrets: ")
-    assert variable in line
-    assert words in line
-    assert "hunter2" not in line
+        file.unlink(missing_ok=True)
+        if variable.endswith("_FILE"):
+            if content is not None:
+                file.write_text(content)
+            service.environment[variable] = str(file)
+        elif content is None:
+            del service.environment[variable]
+        else:
+            service.environment[variable] = content
+        with pytest.raises(AssertionError, match="the server ended"):
+            service.start()
+        (line,) = (line for line in service.log()[before:].splitlines() if not line.startswith("20"))
+        assert line.startswith("modelport_secrets: ")
+        assert variable in line
+        assert words in line
+        assert "hunter2" not in line
