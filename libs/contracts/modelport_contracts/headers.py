@@ -23,7 +23,18 @@ HOP_BY_HOP = frozenset(
 )
 """Meant for one connection, never forwarded (RFC 9110, 7.6.1)."""
 
-CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+CREDENTIALS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+    }
+)
+"""Carry keys: never configured in clear, never passed on from a client."""
 NOT_CONFIGURABLE = HOP_BY_HOP | CREDENTIALS | {"host", "content-length"}
 
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modelport_contracts.errors import (
     ERROR_ORIGIN_HEADER,
     REQUEST_ID_HEADER,
+    REQUEST_ID_PATTERN,
     REVISION_HEADER,
     SERVICE_TOKEN_HEADER,
     Error,
@@ -42,7 +43,7 @@ logger = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 1024 * 1024
 """Bodies of the control interface; inference bodies have limits of their own."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
+_REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -203,6 +204,9 @@ def _health_router(readiness: Readiness) -> APIRouter:
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
+    # probes of load balancers ask with HEAD
+    router.add_api_route("/live", live, methods=["HEAD"], include_in_schema=False)
+
     @router.get("/ready", summary="Can the process serve", response_model=None)
     async def ready() -> dict[str, str] | JSONResponse:
         waiting = readiness.waiting_for()
@@ -210,6 +214,7 @@ def _health_router(readiness: Readiness) -> APIRouter:
             return {"status": "ready"}
         return JSONResponse({"detail": {"status": "not_ready", "waiting_for": waiting}}, status_code=503)
 
+    router.add_api_route("/ready", ready, methods=["HEAD"], include_in_schema=False, response_model=None)
     return router
 
 

@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import httpx
 import structlog
@@ -16,6 +13,7 @@ from fastapi import FastAPI
 from modelport_bus import Bus
 from modelport_contracts.records import SOURCES
 from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.account.sink import Sink
 from modelport_gateway.api.ready import ready_router
 from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.front_door.forward import Service, front_door_router
@@ -59,7 +57,7 @@ class Gateway:
         self._sync = RouteSync(
             self._bus, self._writer, self._table, [SourceClient(name, self._sources[name]) for name in SOURCES]
         )
-        self._sink = _Sink(settings.access_log_file)
+        self._sink = _sink(settings)
         self.data_plane = DataPlane(
             table=self._table,
             secrets=SecretValues(
@@ -123,23 +121,12 @@ class Gateway:
         await asyncio.sleep(self._settings.lame_duck_s)
 
 
-class _Sink:
-    """Where access records go: a file that is appended to, or standard output."""
-
-    def __init__(self, path: Path | None) -> None:
-        try:
-            self._own = None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise SettingsError(f"MODELPORT_ACCESS_LOG_FILE: cannot write {path}: {error.strerror}") from None
-        self._fd = sys.stdout.fileno() if self._own is None else self._own
-
-    def write(self, records: bytes) -> None:
-        while records:
-            records = records[os.write(self._fd, records) :]
-
-    def close(self) -> None:
-        if self._own is not None:
-            os.close(self._own)
+def _sink(settings: GatewaySettings) -> Sink:
+    try:
+        return Sink(settings.access_log_file)
+    except OSError as error:
+        path = settings.access_log_file
+        raise SettingsError(f"MODELPORT_ACCESS_LOG_FILE: cannot write {path}: {error.strerror}") from None
 
 
 async def main() -> None:

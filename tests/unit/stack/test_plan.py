@@ -4,7 +4,6 @@ import pytest
 
 from modelport_cli.stack.console import first_steps
 from modelport_cli.stack.plan import (
-    LOCAL_EGRESS,
     Addresses,
     Launch,
     Service,
@@ -58,9 +57,9 @@ def test_only_the_gateway_holds_the_front_door_token() -> None:
     assert "MODELPORT_FRONT_DOOR_TOKEN_FILE" not in launch("models").environment
 
 
-def test_local_egress_is_a_default_that_the_user_may_narrow() -> None:
-    assert launch("gateway").environment["MODELPORT_EGRESS_ALLOW"] == LOCAL_EGRESS
-    assert launch("gateway", {"MODELPORT_EGRESS_ALLOW": ""}).environment["MODELPORT_EGRESS_ALLOW"] == ""
+def test_access_records_go_to_a_file_of_their_own_gateway() -> None:
+    assert launch("gateway").environment["MODELPORT_ACCESS_LOG_FILE"].endswith("logs/modelport_gateway.access.log")
+    assert "MODELPORT_ACCESS_LOG_FILE" not in launch("models").environment
 
 
 def test_no_argument_and_no_repr_shows_a_secret() -> None:

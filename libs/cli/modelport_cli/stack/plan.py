@@ -9,8 +9,6 @@ from pathlib import Path
 HOST = "127.0.0.1"
 USER = "modelport"
 """The name under which services log in to NATS and Valkey."""
-LOCAL_EGRESS = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
-"""Loopback and private addresses: on one's own machine a model server beside the gateway is the normal case."""
 
 _SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 
@@ -83,7 +81,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
     }
     if service.kind == "gateway":
         own["MODELPORT_FRONT_DOOR_TOKEN_FILE"] = str(keys / "front-door.token")
-        environment.setdefault("MODELPORT_EGRESS_ALLOW", LOCAL_EGRESS)
+        own["MODELPORT_ACCESS_LOG_FILE"] = str(service.folder.parent / "logs" / f"{service.name}.access.log")
         # no edge asks whether this gateway is leaving, so there is nothing to wait for
         environment.setdefault("MODELPORT_LAME_DUCK_S", "0")
     else:

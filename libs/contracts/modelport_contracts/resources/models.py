@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelport_contracts.json_values import RequestBody
 from modelport_contracts.names import Name
@@ -17,6 +17,12 @@ class BackendFormat(StrEnum):
     ANTHROPIC_MESSAGES = "ANTHROPIC_MESSAGES"
 
 
+def _refuse_key(key: str | None) -> str | None:
+    if key:
+        raise ValueError("keys are not kept here; store it as a secret and register a provider that names it")
+    return None
+
+
 class ApiEndpoint(BaseModel):
     """Where a model outside any provider is; kept for the client's sake."""
 
@@ -24,7 +30,7 @@ class ApiEndpoint(BaseModel):
 
     url: str | None = None
     model_id: str | None = None
-    api_key: str | None = None
+    api_key: Annotated[str | None, AfterValidator(_refuse_key)] = None
     format: str | None = None
 
 

@@ -4,7 +4,4 @@ from typing import Final
 
 from modelport_contracts.headers import CREDENTIALS
 
-CLIENT_CREDENTIALS: Final[frozenset[bytes]] = frozenset(name.encode() for name in CREDENTIALS) | {
-    b"x-goog-api-key",
-    b"ocp-apim-subscription-key",
-}
+CLIENT_CREDENTIALS: Final[frozenset[bytes]] = frozenset(name.encode() for name in CREDENTIALS)

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from modelport_contracts.errors import REQUEST_ID_HEADER
-from modelport_contracts.headers import HOP_BY_HOP
-from modelport_kit.errors import AwayError
+from modelport_contracts.headers import CREDENTIALS, HOP_BY_HOP
+from modelport_kit.errors import AwayError, BadRequestError
 
 Service = Literal["models", "secrets"]
 
@@ -26,18 +26,30 @@ ROUTES: tuple[tuple[str, Service], ...] = (
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
-_NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length", "accept-encoding", "x-request-id", "forwarded", "x-real-ip"}
+_NOT_FORWARDED = (
+    HOP_BY_HOP | CREDENTIALS | {"host", "content-length", "accept-encoding", "x-request-id", "forwarded", "x-real-ip"}
+)
 _NOT_RETURNED = HOP_BY_HOP | {"content-length", "date", "server", REQUEST_ID_HEADER, "x-request-id"}
 _OURS = ("x-modelport-", "x-forwarded-", "x-nmp-")
 
 
 def forwarded_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what of a client's headers a service gets to see."""
+    headers = list(headers)
+    named = {
+        part.strip().lower() for name, value in headers if name.lower() == "connection" for part in value.split(",")
+    }
     return [
         (name, value)
         for name, value in headers
-        if name.lower() not in _NOT_FORWARDED and not name.lower().startswith(_OURS)
+        if name.lower() not in _NOT_FORWARDED | named and not name.lower().startswith(_OURS)
     ]
+
+
+def has_dot_segments(path: str) -> bool:
+    """Say whether a decoded path holds `.` or `..`: a client on the way might resolve what was matched as written."""
+    segments = path.replace("\\", "/").split("/")
+    return any(segment.partition(";")[0] in {".", ".."} for segment in segments)
 
 
 def returned_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -62,6 +74,8 @@ def _forwarder(service: Service) -> Callable[..., Awaitable[Response]]:
     async def forward(
         request: Request, clients: Annotated[Mapping[Service, httpx.AsyncClient], Depends(_clients)]
     ) -> Response:
+        if has_dot_segments(request.scope["path"]):
+            raise BadRequestError("the path holds dot segments (. or ..); write it without them", "dot_segments")
         client = clients[service]
         query = request.scope["query_string"]
         target = request.scope["raw_path"] + (b"?" + query if query else b"")

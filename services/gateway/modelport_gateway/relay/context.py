@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from modelport_contracts.errors import REQUEST_ID_PATTERN
 from modelport_gateway.account.access_log import AccessLog, Record
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.admit.admission import Limits
@@ -15,7 +16,7 @@ from modelport_gateway.relay.replies import error_reply
 if TYPE_CHECKING:
     from modelport_gateway.relay.exchange import Exchange
 
-_ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._~:+/=@\-]{1,128}")
+_ACCEPTED_ID: Final = re.compile(REQUEST_ID_PATTERN.encode())
 
 
 @dataclass(frozen=True, slots=True)
