@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from modelport_kit.database.tables import OUTBOX
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store import Stores
 from modelport_models.store.probes import DueProvider, ProbeResult
+from modelport_models.store.providers import STATUS_STAYS_S
 from modelport_models.tables import PROVIDER
 from modelport_testing.polling import eventually
 
@@ -157,6 +159,33 @@ async def test_a_result_counts_only_for_what_was_probed(open_stores: Open) -> No
     again = await claim(stores)
     assert set(again) == {"changed", "deleted", "rotated"}, "all three are due at once, claim or not"
     assert (again["changed"].generation, again["rotated"].generation) == (2, 2)
+
+
+async def test_a_probe_that_said_nothing_changes_only_when_to_ask_again(stores: Stores) -> None:
+    """A status that is set while such a probe is under way stays, and so does its message."""
+    await register(stores, "openai")
+    due = (await claim(stores))["openai"]
+    body = ProviderStatusUpdate(status=ProviderStatus.READY, status_message="fine")
+    await stores.providers.set_status("default", "openai", body)
+    assert await stores.probes.store([ProbeResult(due, None, None, 300.0)]) == 0
+    again = (await claim(stores, time.time() + 60))["openai"]
+    assert await stores.probes.store([ProbeResult(again, None, None, 300.0)]) == 0
+    provider, _ = await stores.providers.get("default", "openai")
+    assert (provider.status, provider.status_message) == (ProviderStatus.READY, "fine")
+    assert "openai" not in await claim(stores, 299)
+    assert "openai" in await claim(stores, 300)
+
+
+async def test_a_probe_does_not_undo_a_status_set_meanwhile(stores: Stores) -> None:
+    await register(stores, "openai")
+    due = (await claim(stores))["openai"]
+    body = ProviderStatusUpdate(status=ProviderStatus.ERROR, status_message="taken out by hand")
+    await stores.providers.set_status("default", "openai", body)
+    assert await stores.probes.store([result(due, {"gpt-4": "gpt-4"})]) == 0
+    provider, _ = await stores.providers.get("default", "openai")
+    assert (provider.status, provider.status_message) == (ProviderStatus.ERROR, "taken out by hand")
+    assert "openai" not in await claim(stores, time.time() + STATUS_STAYS_S - 3)
+    assert "openai" in await claim(stores, time.time() + STATUS_STAYS_S), "it is asked again soon, claim or not"
 
 
 async def test_what_is_listed_no_longer_goes(open_stores: Open) -> None:

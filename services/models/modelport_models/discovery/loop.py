@@ -23,7 +23,12 @@ logger = structlog.get_logger(__name__)
 
 FIRST_LANE, FIRST_TIMEOUT_S = 64, 2.0
 SECOND_LANE, SECOND_TIMEOUT_S = 64, 10.0
+SECOND_QUEUE = 4 * SECOND_LANE
+"""May wait for the second lane: more could wait longer than their claim lasts, so what misses the first lane while
+that many wait has failed.
+"""
 CLAIM_S = 60.0
+"""Longer than any probe: 2 s, at most 40 s of waiting, 10 s."""
 LOOK_EVERY_S = 0.5
 """Other replicas register providers too; this is how soon their change is noticed where its maker died."""
 GATEWAY_RETRIES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -48,10 +53,13 @@ class Discovery:
         self._clock = clock
         self._draw = draw
         self._wake = asyncio.Event()
-        self._first = asyncio.Semaphore(FIRST_LANE)
+        self._in_first = 0
         self._second = asyncio.Semaphore(SECOND_LANE)
         self._results: asyncio.Queue[ProbeResult] = asyncio.Queue()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        """By provider and the generation that is probed."""
+        self._waiting = 0
+        self._more_due = False
 
     def look_now(self) -> None:
         """A provider was registered or changed: probe it at once."""
@@ -69,11 +77,7 @@ class Discovery:
         try:
             while True:
                 self._wake.clear()
-                due = await self._store.claim_due(self._clock(), CLAIM_S, 4 * FIRST_LANE)
-                for provider in due:
-                    task = asyncio.create_task(self._probe_one(provider))
-                    self._running.add(task)
-                    task.add_done_callback(self._running.discard)
+                await self._begin_what_is_due()
                 if storing.done():
                     storing.result()
                 # not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event
@@ -81,10 +85,30 @@ class Discovery:
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await self._wake.wait()
         finally:
-            pending = [storing, *self._running]
+            pending = [storing, *self._running.values()]
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _begin_what_is_due(self) -> None:
+        """Claim what the first lane has room for, and nothing that is being probed here as it is now."""
+        free = FIRST_LANE - self._in_first
+        if free <= 0:
+            self._more_due = True
+            return
+        due = await self._store.claim_due(self._clock(), CLAIM_S, free, self._running)
+        self._more_due = len(due) == free
+        self._in_first += len(due)
+        for provider in due:
+            under = (provider.id, provider.generation)
+            self._running[under] = task = asyncio.create_task(self._probe_one(provider))
+            task.add_done_callback(lambda _, under=under: self._running.pop(under))  # type: ignore[misc]
+
+    def _leave_first(self) -> None:
+        self._in_first -= 1
+        # not for every single place: a claim is a write
+        if self._more_due and self._in_first <= FIRST_LANE // 2:
+            self._wake.set()
 
     async def _probe_one(self, provider: DueProvider) -> None:
         try:
@@ -97,24 +121,38 @@ class Discovery:
 
     async def _in_lanes(self, provider: DueProvider) -> Verdict:
         try:
-            async with self._first:
-                return await self._past_the_gateway(provider, FIRST_TIMEOUT_S)
+            return await self._past_the_gateway(provider, FIRST_TIMEOUT_S)
         except ProbeTimeoutError:
-            pass
-        try:
-            async with self._second:
+            timeout_s = FIRST_TIMEOUT_S
+        finally:
+            self._leave_first()
+        if self._waiting < SECOND_QUEUE:
+            self._waiting += 1
+            try:
+                await self._second.acquire()
+            finally:
+                self._waiting -= 1
+            try:
                 return await self._past_the_gateway(provider, SECOND_TIMEOUT_S)
-        except ProbeTimeoutError:
-            return Failing(f"the provider did not answer GET v1/models within {SECOND_TIMEOUT_S:g} s")
+            except ProbeTimeoutError:
+                timeout_s = SECOND_TIMEOUT_S
+            finally:
+                self._second.release()
+        return Failing(f"the provider did not answer GET v1/models within {timeout_s:g} s")
 
     async def _past_the_gateway(self, provider: DueProvider, timeout_s: float) -> Verdict:
-        """Probe, repeating while it is the gateway that cannot: the change may still be on its way to it."""
+        """Probe, repeating while it is the gateway that cannot: the change may still be on its way to it.
+
+        All attempts together have `timeout_s` seconds. Raises ProbeTimeoutError.
+        """
+        ends = time.monotonic() + timeout_s
         verdict = await probe(self._gateway, provider, timeout_s)
         for pause_s in GATEWAY_RETRIES_S:
-            if not isinstance(verdict, Inconclusive):
+            left_s = ends - time.monotonic() - pause_s
+            if not isinstance(verdict, Inconclusive) or left_s <= 0:
                 break
             await asyncio.sleep(pause_s)
-            verdict = await probe(self._gateway, provider, timeout_s)
+            verdict = await probe(self._gateway, provider, left_s)
         return verdict
 
     async def _decide(self, provider: DueProvider, verdict: Verdict) -> ProbeResult:
@@ -155,6 +193,8 @@ class Discovery:
 
     def _log(self, result: ProbeResult) -> None:
         before, after = result.provider.state, result.state
+        if after is None:
+            return
         if (before.status, before.status_message) != (after.status, after.status_message):
             logger.info(
                 "provider probed",

@@ -100,9 +100,9 @@ class ProbeState:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A provider's next state and when to probe again."""
+    """A provider's next state and when to probe again; None leaves the state to whatever it is by then."""
 
-    state: ProbeState
+    state: ProbeState | None
     delay_s: float
 
 
@@ -112,7 +112,7 @@ def after_verdict(
     """Decide a provider's next state; the caller jitters the delay."""
     match verdict:
         case Inconclusive():
-            return Outcome(state, 1.0)
+            return Outcome(None, 1.0)
         case Listed(note=note):
             message = "; ".join(part for part in (note, *notes) if part)
             return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)

@@ -1,10 +1,10 @@
 """What discovery reads and writes: which providers are due, and what their probes said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, select, tuple_, update
 
 from modelport_contracts.records import record_key
 from modelport_kit.database.engine import Database
@@ -36,10 +36,10 @@ class DueProvider:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What to store for a probed provider; `entities` None leaves the served models as they are."""
+    """What to store for a probed provider; None, for state or entities, leaves what is there as it is."""
 
     provider: DueProvider
-    state: ProbeState
+    state: ProbeState | None
     entities: Mapping[str, str] | None
     next_probe_at: float
 
@@ -51,9 +51,13 @@ class ProbeStore:
         self._database = database
         self._now = now
 
-    async def claim_due(self, now: float, claim_s: float, limit: int) -> list[DueProvider]:
-        """Claim providers whose probe is due, for this long."""
+    async def claim_due(
+        self, now: float, claim_s: float, limit: int, running: Iterable[tuple[str, int]] = ()
+    ) -> list[DueProvider]:
+        """Claim providers whose probe is due, for this long; `running` has (id, generation) of those not to claim."""
         due = and_(PROVIDER.c.next_probe_at <= now, PROVIDER.c.probe_claimed_until <= now)
+        if under_way := list(running):
+            due = and_(due, tuple_(PROVIDER.c.id, PROVIDER.c.generation).not_in(under_way))
         async with self._database.read() as connection:
             if (await connection.execute(select(PROVIDER.c.id).where(due).limit(1))).first() is None:
                 return []
@@ -101,13 +105,11 @@ class ProbeStore:
                 row = rows.get(result.provider.id)
                 if row is None or row["generation"] != result.provider.generation:
                     continue
-                values: dict[str, object] = {
-                    "next_probe_at": result.next_probe_at,
-                    "probe_claimed_until": 0,
-                    "probe_failures": result.state.failures,
-                    "failing_since": result.state.failing_since,
-                }
-                visible = {"status": str(result.state.status), "status_message": result.state.status_message}
+                values: dict[str, object] = {"next_probe_at": result.next_probe_at, "probe_claimed_until": 0}
+                visible: dict[str, str] = {}
+                if result.state is not None:
+                    values |= {"probe_failures": result.state.failures, "failing_since": result.state.failing_since}
+                    visible = {"status": str(result.state.status), "status_message": result.state.status_message}
                 is_new = any(row[name] != value for name, value in visible.items())
                 if is_new:
                     values |= visible | {"updated_at": self._now()}
@@ -115,7 +117,7 @@ class ProbeStore:
                 serves = False
                 if result.entities is not None:
                     serves = await replace_served(write, row["id"], row["workspace"], result.entities, self._now())
-                if row["status"] != visible["status"]:
+                if row["status"] != visible.get("status", row["status"]):
                     rendered = provider_record({**row, **values})
                     key = record_key("provider", row["workspace"], row["name"])
                     write.put(key, *rendered, row=(PROVIDER, row["id"]))

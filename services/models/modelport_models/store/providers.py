@@ -24,11 +24,14 @@ from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, UnprocessableError
 from modelport_kit.lists import PageRequest
-from modelport_models.domain.records import provider_record
+from modelport_models.domain.records import provider_record, unix_seconds
 from modelport_models.domain.served import MAX_SERVED, MAX_SERVED_ID, is_served_id
 from modelport_models.store.catalog import follow, replace_served
 from modelport_models.store.common import Row, chunks, find, in_workspace, like_columns, lock_workspace, need
 from modelport_models.tables import PROVIDER, SERVED
+
+STATUS_STAYS_S = 5.0
+"""What a user sets stands for at least this long before a probe may say otherwise."""
 
 _SORTABLE = like_columns(PROVIDER, "name", "created_at", "updated_at", "status")
 _FILTERABLE = like_columns(
@@ -123,9 +126,16 @@ class ProviderStore:
             await lock_workspace(write.connection, workspace)
             row = await need(write.connection, PROVIDER, "provider", workspace, name)
             named = body.model_dump(include={"status", "status_message", "model_deployment_id"}, exclude_none=True)
-            await write.execute(
-                update(PROVIDER).where(PROVIDER.c.id == row["id"]).values({**named, "updated_at": self._now()})
-            )
+            moment = self._now()
+            values = {
+                **named,
+                "updated_at": moment,
+                # what a probe under way finds out is older than this
+                "generation": row["generation"] + 1,
+                "next_probe_at": max(row["next_probe_at"], unix_seconds(moment) + STATUS_STAYS_S),
+                "probe_claimed_until": 0,
+            }
+            await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
             if entities is not None:
                 await replace_served(write, row["id"], workspace, entities, self._now())
             provider = await self._publish(write, workspace, name)
