@@ -14,9 +14,9 @@ import signal
 import sys
 import time
 
-TERMINATE_S = 0.8
+TERMINATE_S = 0.6
 """Time for the children to end in good order."""
-KILL_S = 0.5
+KILL_S = 0.2
 """Time for the system to end the others."""
 _POLL_S = 0.01
 
