@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import event, func, select
 
 from modelport_bus import Bus
 from modelport_contracts.events import ALL_CHANGES
@@ -15,6 +16,7 @@ from modelport_kit.database.changes import MAX_CHANGES, changes_after
 from modelport_kit.database.engine import Database
 from modelport_kit.database.outbox import KEPT_S, OutboxPublisher
 from modelport_kit.database.tables import OUTBOX, REVISION
+from modelport_kit.database.write import CHUNK
 from modelport_testing.polling import eventually
 from modelport_testing.servers import NatsServer
 from modelport_testing.things import put, remove
@@ -57,6 +59,12 @@ async def running(publisher: OutboxPublisher) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def put_many(database: Database, count: int) -> None:
+    async with database.write() as write:
+        for number in range(count):
+            write.put(f"model/default/thing-{number}", b"{}")
 
 
 async def unpublished(database: Database) -> list[str]:
@@ -176,6 +184,75 @@ async def test_a_refused_row_is_set_aside_and_blocks_no_other(open_database: Cal
         await eventually(lambda: ("later", 3) in wire.taken)
         await eventually(lambda: only_unpublished(database, "bad"))
     assert wire.taken == [("good", 2), ("later", 3)]
+
+
+async def test_what_was_set_aside_is_tried_again_later(open_database: Callable[[], Database]) -> None:
+    """The bus may have refused for want of room on its disk, and there may be room by then."""
+    await put(open_database(), "bad")
+    database, wire, clock = open_database(), Wire(), Clock()
+    wire.refuses = {"bad"}
+    publisher = OutboxPublisher(database, wire, clock=clock)
+    async with running(publisher):
+        for attempts in (1, 2, 3, 4):
+            clock.ahead += 10 if attempts < 4 else outbox.SET_ASIDE_S
+            await eventually(lambda attempts=attempts: wire.attempts == attempts)  # type: ignore[misc]
+            await eventually(lambda: refusals_counted(database, wire.attempts))
+        assert await publisher.claim() == []
+        wire.refuses = set()
+        clock.ahead += outbox.SET_ASIDE_S
+        await eventually(lambda: all_published(database))
+    assert (wire.taken, publisher.set_aside) == ([("bad", 1)], 1)
+
+
+async def test_a_large_transaction_goes_out_in_parts(database: Database) -> None:
+    """No statement grows with it (PostgreSQL takes 32,767 parameters), and a bounded number is published at once."""
+    sizes: list[int] = []
+    at_once: list[int] = []
+    published: set[str] = set()
+    running_now = 0
+
+    def executing(*arguments: Any) -> None:
+        parameters = arguments[3]  # of one statement, or a list of those of several
+        sizes.append(sum(map(len, parameters)) if isinstance(parameters, list) else len(parameters))
+
+    async def publish(change: Change) -> None:
+        nonlocal running_now
+        running_now += 1
+        at_once.append(running_now)
+        await asyncio.sleep(0)
+        running_now -= 1
+        published.add(change.envelope.key)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", executing)
+    async with running(OutboxPublisher(database, publish)):
+        await put_many(database, 3000)
+        await eventually(lambda: all_published(database), 20)
+    assert len(published) == 3000
+    assert max(at_once) == outbox.AT_ONCE
+    assert max(sizes) <= 10 * CHUNK
+
+
+async def test_a_large_transaction_is_its_makers_for_longer(open_database: Callable[[], Database]) -> None:
+    """The sweep must not publish it a second time meanwhile; where the bus is away the maker lets go of it."""
+    maker, clock, wire = open_database(), Clock(), Wire()
+    await put_many(maker, 1000)
+    other = OutboxPublisher(open_database(), wire, clock=clock)
+    clock.ahead = outbox.OWN_CHANCE_S + 0.2
+    assert await other.claim() == []
+    clock.ahead = 10
+    assert len(await other.claim()) == 256
+    wire.away = True
+    clock.ahead = -3600  # its own sweep sees nothing
+    async with running(OutboxPublisher(maker, wire, clock=clock)):
+        await put_many(maker, 1000)
+        await eventually(lambda: wire.attempts == 256)
+
+        async def let_go() -> bool:
+            of_it = select(func.count()).where(OUTBOX.c.claimed_until == 0, OUTBOX.c.revision == 2)
+            async with maker.read() as connection:
+                return bool((await connection.execute(of_it)).scalar_one() == 1000)
+
+        await eventually(let_go)
 
 
 async def refusals_counted(database: Database, refusals: int) -> bool:

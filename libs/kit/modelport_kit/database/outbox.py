@@ -30,6 +30,10 @@ OWN_CHANCE_S = 1.0
 KEPT_S = 24 * 3600.0
 """Published rows stay this long, for the changes interface."""
 REFUSALS_BEFORE_SET_ASIDE = 3
+SET_ASIDE_S = 180.0
+"""What is set aside is tried again after this long: room on the bus's disk comes back."""
+AT_ONCE = 64
+"""Messages that are published concurrently; more would only hold up the rest of the process."""
 _BATCH = 256
 _AWAY = (ConnectionError, TimeoutError, OSError)
 
@@ -62,10 +66,20 @@ class OutboxPublisher:
                 await self._wake.wait()
                 self._wake.clear()
                 rows, self._fresh = self._fresh, []
-                await self._publish_rows(rows)
+                await self._publish_fresh(rows)
         finally:
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
+
+    async def _publish_fresh(self, rows: list[OutboxRow]) -> None:
+        """Publish what was committed, in parts: no statement takes a large transaction as a whole, nor the loop."""
+        for start in range(0, len(rows), _BATCH):
+            left = await self._publish_rows(rows[start : start + _BATCH])
+            if left and len(rows) > _BATCH:
+                # a large transaction is claimed for long; the sweep may have it as soon as the bus is back
+                for rest in range(start, len(rows), _BATCH):
+                    await self._release([row.id for row in rows[rest : rest + _BATCH]])
+                return
 
     async def _sweep_for_ever(self) -> None:
         next_prune = 0.0
@@ -89,7 +103,6 @@ class OutboxPublisher:
         now = self._clock()
         waiting = and_(
             OUTBOX.c.published_at.is_(None),
-            OUTBOX.c.set_aside.is_(False),
             OUTBOX.c.claimed_until < now,
             OUTBOX.c.created_at < now - OWN_CHANCE_S,
         )
@@ -133,7 +146,10 @@ class OutboxPublisher:
         # a single row that was committed a moment ago is hardly ever superseded, and publishing it is harmless
         superseded = await self._superseded_elsewhere(newest.values()) if claimed or len(rows) > 1 else set()
         to_publish = [row for row in newest.values() if row.id not in superseded]
-        outcomes = await asyncio.gather(*(self._publish(row.change) for row in to_publish), return_exceptions=True)
+        outcomes: list[BaseException | None] = []
+        for start in range(0, len(to_publish), AT_ONCE):
+            part = to_publish[start : start + AT_ONCE]
+            outcomes += await asyncio.gather(*(self._publish(row.change) for row in part), return_exceptions=True)
         done = {row.id for row in rows} - {row.id for row in to_publish}
         refused, left = [], []
         for row, outcome in zip(to_publish, outcomes, strict=True):
@@ -149,7 +165,9 @@ class OutboxPublisher:
         if done:
             async with self._database.write() as write:
                 await write.execute(
-                    update(OUTBOX).where(OUTBOX.c.id.in_(sorted(done))).values(published_at=self._clock())
+                    update(OUTBOX)
+                    .where(OUTBOX.c.id.in_(sorted(done)))
+                    .values(published_at=self._clock(), set_aside=False)
                 )
         if refused:
             await self._count_refusals([row.id for row in refused])
@@ -170,10 +188,11 @@ class OutboxPublisher:
             result = await write.execute(
                 update(OUTBOX)
                 .where(OUTBOX.c.id.in_(ids), OUTBOX.c.refusals >= REFUSALS_BEFORE_SET_ASIDE)
-                .values(set_aside=True)
-                .returning(OUTBOX.c.key)
+                .values(set_aside=True, claimed_until=self._clock() + SET_ASIDE_S)
+                .returning(OUTBOX.c.key, OUTBOX.c.refusals)
             )
-            keys = list(result.scalars())
+            # those that are refused once more were told of
+            keys = [row.key for row in result if row.refusals == REFUSALS_BEFORE_SET_ASIDE]
         self.set_aside += len(keys)
         for key in keys:
             logger.error("set aside after %d refusals: %s", REFUSALS_BEFORE_SET_ASIDE, key)

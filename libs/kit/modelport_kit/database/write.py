@@ -4,6 +4,7 @@ Within a database commit order is revision order, without reuse (docs/propagatio
 is locked from take_revision() to the commit, so only short statements may follow it.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ from modelport_contracts.records import MAX_RECORD_BYTES, Change, Envelope, Inde
 from modelport_kit.database.tables import OUTBOX, REVISION
 from modelport_kit.errors import ApiError
 
-CHUNK = 5000
-"""Ids in one statement: databases limit the parameters of one."""
+CHUNK = 250
+"""Rows or ids in one statement: databases limit the parameters of one, and its making occupies the event loop."""
+PUBLISHED_PER_S = 500
+"""The rows of a large transaction are left to the process that commits them for as long as this rate takes it."""
 
 
 class RecordTooLargeError(ApiError):
@@ -118,8 +121,17 @@ class WriteTransaction:
         if self._revision is None:
             await self.take_revision()
         await self._stamp_rows()
-        assert self._revision is not None
         now = time.time()
+        claimed_until = now + len(self._changes) / PUBLISHED_PER_S
+        changes = list(self._changes.items())
+        for start in range(0, len(changes), CHUNK):
+            await self._insert_outbox(changes[start : start + CHUNK], now, claimed_until)
+            await asyncio.sleep(0)
+
+    async def _insert_outbox(
+        self, changes: list[tuple[str, tuple[Operation, bytes, tuple[IndexEntry, ...]]]], now: float, until: float
+    ) -> None:
+        assert self._revision is not None
         rows = [
             {
                 "key": key,
@@ -128,13 +140,14 @@ class WriteTransaction:
                 "index_entries": json.dumps([entry.model_dump() for entry in index]),
                 "payload": payload,
                 "created_at": now,
+                "claimed_until": until,
             }
-            for key, (operation, payload, index) in self._changes.items()
+            for key, (operation, payload, index) in changes
         ]
         result = await self.connection.execute(
             insert(OUTBOX).returning(OUTBOX.c.id, sort_by_parameter_order=True), rows
         )
-        for row_id, (key, (operation, payload, index)) in zip(result.scalars(), self._changes.items(), strict=True):
+        for row_id, (key, (operation, payload, index)) in zip(result.scalars(), changes, strict=True):
             envelope = Envelope(
                 key=key,
                 source=self._source,
