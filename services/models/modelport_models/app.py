@@ -1,6 +1,7 @@
 """Wiring of the models service: the one place that makes its parts and starts them."""
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,9 @@ def build_app(settings: ModelsSettings) -> FastAPI:
             stack.push_async_callback(loops.stop)
             app.state.parts = Parts(stores, SecretsClient(secrets), discovery)
             started.append(True)
+            # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
+            gc.collect()
+            gc.freeze()
             yield
 
     app = http.make_app(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from modelport_contracts.resources.providers import (
     Provider,
@@ -21,6 +21,7 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.tables import OUTBOX
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store import Stores
+from modelport_models.store.common import CHUNK
 from modelport_models.store.probes import DueProvider, ProbeResult
 from modelport_models.store.providers import STATUS_STAYS_S
 from modelport_models.tables import PROVIDER
@@ -208,7 +209,15 @@ async def test_a_thousand_models_in_one_transaction(open_stores: Open) -> None:
     await register(stores, "huge")
     before = await revision_of(database)
     due = (await claim(stores))["huge"]
+    sizes: list[int] = []
+
+    def executing(*arguments: Any) -> None:
+        parameters = arguments[3]  # of one statement, or a list of those of several
+        sizes.append(sum(map(len, parameters)) if isinstance(parameters, list) else len(parameters))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", executing)
     await stores.probes.store([result(due, {f"model-{number}": f"model-{number}" for number in range(1000)})])
+    assert max(sizes) <= 10 * CHUNK, "in parts, so that it does not occupy the event loop"
     assert await revision_of(database) == before + 1
     async with database.read() as connection:
         rows = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.revision == before + 1)

@@ -23,6 +23,8 @@ Row = Mapping[str, Any]
 Rendered = tuple[bytes, tuple[IndexEntry, ...]]
 _REST_OF_A_MODEL = 1024
 """Bytes for what a model's record holds beside who serves it."""
+_MOST_OF_ONE = 4096
+"""Bytes that one who serves it can take at most: 512 characters of up to 6 bytes, two names, the rest."""
 
 
 def workspace_record(row: Row) -> Rendered:
@@ -50,7 +52,10 @@ def model_record(row: Row, served: Iterable[tuple[str, str]]) -> Rendered:
 
 def _as_many_as_fit(serving: Iterable[ServedBy]) -> tuple[ServedBy, ...]:
     """Cut the list where the record would outgrow the table: discovery must not make a record that is refused."""
+    serving = tuple(serving)
     room = MAX_RECORD_BYTES - _REST_OF_A_MODEL
+    if len(serving) * _MOST_OF_ONE <= room:
+        return serving
     kept = []
     for item in serving:
         room -= len(item.model_dump_json().encode()) + 1

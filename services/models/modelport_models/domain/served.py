@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from modelport_contracts.names import entity_name, entity_name_with_suffix
 from modelport_contracts.resources.models import BackendFormat
 
-MAX_SERVED = 10_000
+MAX_SERVED = 2000
+"""Models of one provider: registering so many takes the service some seconds, without a pause that others notice."""
 MAX_SERVED_ID = 512
 
 

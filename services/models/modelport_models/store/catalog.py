@@ -31,7 +31,8 @@ async def replace_served(
             {"provider_id": provider_id, "served_id": item, "workspace": workspace, "entity": entities[item]}
             for item in new
         ]
-        await write.execute(insert(SERVED), rows)
+        for part in chunks(rows):
+            await write.execute(insert(SERVED), part)
     affected = {current[item] for item in gone} | {entities[item] for item in new}
     await follow(write, workspace, affected, moment)
     return True

@@ -14,8 +14,8 @@ from modelport_models.tables import PROVIDER, SERVED, WORKSPACE
 Item = TypeVar("Item")
 Row = dict[str, Any]
 """A row as plain data, for the functions of modelport_models.domain."""
-CHUNK = 2000
-"""Names in one statement."""
+CHUNK = 250
+"""Names or rows in one statement: the making of a large one occupies the event loop."""
 
 
 def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
