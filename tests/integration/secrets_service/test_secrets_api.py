@@ -130,6 +130,8 @@ def test_errors_never_quote_a_value(services: Services, workspace: str, raw: byt
         ({"value": "***"}, "mask"),
         ({"data": "••••"}, "mask"),
         ({}, "nothing to change"),
+        ({"value": None}, "nothing to change"),
+        ({"data": None}, "nothing to change"),
         ({"unknown": 1}, "nothing to change"),
         ({"value": 5}, "string"),
     ],

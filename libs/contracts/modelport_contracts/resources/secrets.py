@@ -62,7 +62,7 @@ class SecretCreate(RequestBody):
 
 
 class SecretUpdate(RequestBody):
-    """Body of PATCH: only what is named changes."""
+    """Body of PATCH: only what is named changes. A secret always has a value, so a null one names nothing."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
     members_with_nul = _VALUE_NAMES
@@ -72,7 +72,7 @@ class SecretUpdate(RequestBody):
 
     @model_validator(mode="after")
     def _names_something(self) -> "SecretUpdate":
-        if not self.model_fields_set:
+        if self.value is None and "description" not in self.model_fields_set:
             raise ValueError("nothing to change: give value or description")
         return self
 
