@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
-from modelport_contracts.names import ANY_WORKSPACE, new_id
+from modelport_contracts.names import new_id
 from modelport_contracts.pages import Pagination
 from modelport_contracts.resources.secrets import BUILT_IN_SECRET, Secret
 from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
@@ -31,17 +31,21 @@ _FIELDS = {name: SECRET.c[name] for name in ("name", "workspace", "description",
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """A value and its version."""
+    """A value, its version, and the workspace it was stored in (None: a built-in secret)."""
 
     value: str
     version: int
+    workspace_id: str | None
 
     def __repr__(self) -> str:
         return f"Revealed(version={self.version})"
 
 
 class SecretStore:
-    """Secrets in SQL. `now` returns naive UTC."""
+    """Secrets in SQL. `now` returns naive UTC.
+
+    A `workspace_id` is the workspace's current one: rows of a former workspace of the same name are not there.
+    """
 
     def __init__(self, database: Database, sealer: Sealer, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -49,9 +53,9 @@ class SecretStore:
         self._now = now
 
     async def create(
-        self, workspace: str, workspace_id: str | None, name: str, value: str, description: str | None
+        self, workspace: str, workspace_id: str, name: str, value: str, description: str | None
     ) -> tuple[Secret, int]:
-        """Store a new secret; returns it and its revision. Raises ConflictError."""
+        """Store a new secret; returns it and its revision. Raises ConflictError, also for a former workspace's row."""
         key = self._sealer.new_data_key()
         moment = self._now()
         row: dict[str, Any] = {
@@ -85,23 +89,25 @@ class SecretStore:
         await write.execute(update(SECRET).where(_is(workspace, name)).values(values))
         write.put(domain.marker_key(workspace, name), domain.marker(workspace, name, write.revision))
 
-    async def get(self, workspace: str, name: str) -> tuple[Secret, int]:
+    async def get(self, workspace: str, workspace_id: str, name: str) -> tuple[Secret, int]:
         """Return a secret without its value, and its revision. Raises NotFoundError."""
-        row = await self._row(workspace, name)
+        row = await self._row(workspace, name, _in(workspace, workspace_id))
         return _secret(row), row.revision
 
-    async def _row(self, workspace: str, name: str) -> Row[Any]:
+    async def _row(self, workspace: str, name: str, *conditions: ColumnElement[bool]) -> Row[Any]:
         async with self._database.read() as connection:
-            row = (await connection.execute(select(SECRET).where(_is(workspace, name)))).first()
+            row = (await connection.execute(select(SECRET).where(_is(workspace, name), *conditions))).first()
         if row is None:
             raise NotFoundError("secret", f"{workspace}/{name}")
         return row
 
-    async def list(self, workspace: str, request: PageRequest) -> tuple[list[Secret], Pagination]:
-        """Return a page of a workspace's secrets, or of all workspaces'."""
+    async def list(
+        self, workspace: str, workspace_id: str | None, request: PageRequest
+    ) -> tuple[list[Secret], Pagination]:
+        """Return a page of a workspace's secrets; without an id of every secret there is."""
         statement = select(SECRET)
-        if workspace != ANY_WORKSPACE:
-            statement = statement.where(SECRET.c.workspace == workspace)
+        if workspace_id is not None:
+            statement = statement.where(_in(workspace, workspace_id))
         async with self._database.read() as connection:
             rows, position = await fetch_page(
                 connection, statement, request, filterable=_FIELDS, sortable=_FIELDS, tie=SECRET.c.id
@@ -109,7 +115,14 @@ class SecretStore:
         return [_secret(row) for row in rows], position
 
     async def update(
-        self, workspace: str, name: str, value: str | None, description: str | None, *, set_description: bool
+        self,
+        workspace: str,
+        workspace_id: str,
+        name: str,
+        value: str | None,
+        description: str | None,
+        *,
+        set_description: bool,
     ) -> tuple[Secret, int]:
         """Change a secret's value, its description, or both. Raises NotFoundError."""
         key = self._sealer.new_data_key()
@@ -117,19 +130,21 @@ class SecretStore:
         if set_description:
             changes["description"] = description
         async with self._database.write() as write:
-            changed = await write.execute(update(SECRET).where(_is(workspace, name)).values(changes))
+            wanted = and_(_is(workspace, name), _in(workspace, workspace_id))
+            changed = await write.execute(update(SECRET).where(wanted).values(changes))
             if not changed.rowcount:
                 raise NotFoundError("secret", f"{workspace}/{name}")
             if value is not None:
                 version = await write.take_revision()
                 await self._store_value(write, workspace, name, self._sealer.seal(key, value, workspace, name, version))
-            row = (await write.execute(select(SECRET).where(_is(workspace, name)))).one()
+            row = (await write.execute(select(SECRET).where(wanted))).one()
         return _secret(row), row.revision
 
-    async def delete(self, workspace: str, name: str) -> int:
+    async def delete(self, workspace: str, workspace_id: str, name: str) -> int:
         """Remove a secret and its ciphertext; returns the revision. Raises NotFoundError."""
         async with self._database.write() as write:
-            removed = await write.execute(delete(SECRET).where(_is(workspace, name)))
+            wanted = and_(_is(workspace, name), _in(workspace, workspace_id))
+            removed = await write.execute(delete(SECRET).where(wanted))
             if not removed.rowcount:
                 raise NotFoundError("secret", f"{workspace}/{name}")
             revision = await write.take_revision()
@@ -137,12 +152,15 @@ class SecretStore:
         return revision
 
     async def reveal(self, workspace: str, name: str) -> Revealed:
-        """Open a secret. Raises NotFoundError, also for a built-in secret whose value is not set."""
+        """Open a secret by its name, whichever workspace of that name it was stored in.
+
+        Raises NotFoundError, also for a built-in secret whose value is not set.
+        """
         row = await self._row(workspace, name)
         if row.ciphertext is None:
             raise NotFoundError("the value of secret", f"{workspace}/{name}", code="secret_not_set")
         try:
-            return Revealed(self._unseal(row), row.revision)
+            return Revealed(self._unseal(row), row.revision, row.workspace_id)
         except UnsealError as error:
             logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
             raise ApiError(500, "secret_unreadable", f"secret {workspace}/{name} cannot be opened: {error}") from None
@@ -195,10 +213,13 @@ class SecretStore:
                 await write.execute(update(SECRET).where(_is(workspace, name)).values(empty))
                 write.delete(domain.marker_key(workspace, name))
 
-    async def workspaces(self) -> dict[str, set[str | None]]:
-        """Return the workspaces that secrets are kept for, with the ids they had."""
+    async def workspaces(self, only: str | None = None) -> dict[str, set[str | None]]:
+        """Return the workspaces that secrets are kept for, with the ids they had; `only` limits it to one name."""
+        statement = select(SECRET.c.workspace, SECRET.c.workspace_id).distinct()
+        if only is not None:
+            statement = statement.where(SECRET.c.workspace == only)
         async with self._database.read() as connection:
-            rows = await connection.execute(select(SECRET.c.workspace, SECRET.c.workspace_id).distinct())
+            rows = (await connection.execute(statement)).all()
         found: dict[str, set[str | None]] = {}
         for workspace, workspace_id in rows:
             found.setdefault(workspace, set()).add(workspace_id)
@@ -245,6 +266,13 @@ class SecretStore:
 
 def _is(workspace: str, name: str) -> ColumnElement[bool]:
     return and_(SECRET.c.workspace == workspace, SECRET.c.name == name)
+
+
+def _in(workspace: str, workspace_id: str) -> ColumnElement[bool]:
+    """Select a workspace's rows: those of its id, and the built-in one, which has none."""
+    return and_(
+        SECRET.c.workspace == workspace, or_(SECRET.c.workspace_id == workspace_id, SECRET.c.workspace_id.is_(None))
+    )
 
 
 def _secret(row: Row[Any]) -> Secret:

@@ -1,13 +1,20 @@
-"""What the secrets service knows of workspaces: it asks the models service, which owns them."""
+"""What the secrets service knows of workspaces: it asks the models service, which owns them.
+
+A workspace that is deleted and made again has another id and must never inherit the former one's secrets, also
+where nothing told of the removal yet. So what users ask is answered for the id that the workspace has now.
+"""
 
 import asyncio
+import contextlib
 import json
 import random
+from collections.abc import Iterator
 
 import httpx
 import structlog
 
 from modelport_contracts.names import is_name
+from modelport_contracts.pages import MAX_PAGE_SIZE
 from modelport_contracts.records import Change
 from modelport_kit.errors import AwayError, NotFoundError
 from modelport_secrets.domain import gone_workspaces
@@ -16,6 +23,8 @@ from modelport_secrets.store import SecretStore
 logger = structlog.get_logger(__name__)
 
 COMPARE_EVERY_S = 3600.0
+ASK_BEFORE_REVEAL_S = 1.0
+_WORKSPACES = "/apis/entities/v2/workspaces"
 
 
 class Workspaces:
@@ -26,38 +35,85 @@ class Workspaces:
         self._store = store
 
     async def id_of(self, workspace: str) -> str:
-        """Return a workspace's id. Raises NotFoundError, or AwayError where the models service is away."""
+        """Return the id a workspace has now. Raises NotFoundError, or AwayError where the models service is away."""
         found = await self._find(workspace)
         if found is None:
             raise NotFoundError("workspace", workspace)
         return found
 
+    async def check_stored(self, workspace: str, workspace_id: str) -> None:
+        """Look again after a secret was stored: its workspace may have gone since its id was asked for.
+
+        The removal's event may have been handled before there was a row to remove. Raises NotFoundError, and the
+        row is gone then. Where nobody can say, the row stays: the comparison finds it.
+        """
+        try:
+            if await self._find(workspace) == workspace_id:
+                return
+        except AwayError as error:
+            logger.warning("a workspace was not looked at again", workspace=workspace, reason=error.message)
+            return
+        await self.remove_gone(workspace)
+        raise NotFoundError("workspace", workspace)
+
+    async def is_gone(self, workspace: str, workspace_id: str | None) -> bool:
+        """Say whether the workspace that a value was stored in is known to be gone.
+
+        No where the models service does not answer at once: requests to providers must not depend on it. Only what
+        was named in the workspace while it was there can ask then, and its routes go with it.
+        """
+        if workspace_id is None:
+            return False
+        try:
+            async with asyncio.timeout(ASK_BEFORE_REVEAL_S):
+                return await self._find(workspace) != workspace_id
+        except (AwayError, TimeoutError):
+            return False
+
     async def _find(self, workspace: str) -> str | None:
         if not is_name(workspace):
             return None
-        try:
-            reply = await self._models.get(f"/apis/entities/v2/workspaces/{workspace}")
+        with _no_answer_is_away():
+            reply = await self._models.get(f"{_WORKSPACES}/{workspace}")
             if reply.status_code == 404:
                 return None
             reply.raise_for_status()
             return str(reply.json()["id"])
-        except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
-            raise AwayError("the models service, which knows the workspaces, cannot be reached") from error
+
+    async def _list(self) -> dict[str, str]:
+        """Return the ids of all workspaces. One may be missing where others go while the pages are read."""
+        found: dict[str, str] = {}
+        page, pages = 1, 1
+        while page <= pages:
+            with _no_answer_is_away():
+                query: dict[str, str | int] = {"page": page, "page_size": MAX_PAGE_SIZE, "sort": "name"}
+                reply = (await self._models.get(_WORKSPACES, params=query)).raise_for_status().json()
+                found |= {one["name"]: one["id"] for one in reply["data"]}
+                pages = reply["pagination"]["total_pages"]
+            page += 1
+        return found
 
     async def on_change(self, change: Change) -> None:
         """Handle a workspace's event; only removals matter. An error leads to redelivery."""
         if change.envelope.operation == "delete":
             await self.remove_gone(change.envelope.key.split("/")[1])
 
-    async def remove_gone(self, only: str | None = None) -> None:
-        """Remove the secrets of workspaces that are gone; `only` limits it to one name."""
-        known = await self._store.workspaces()
-        if only is not None:
-            known = {name: ids for name, ids in known.items() if name == only}
-        living = {name: found for name in known if (found := await self._find(name)) is not None}
+    async def remove_gone(self, only: str | None = None) -> int:
+        """Remove the secrets of workspaces that are gone and return how many; `only` limits it to one name.
+
+        The rows are read before the models service is asked: an id that was in use then and is not the current one
+        is gone for good. Raises AwayError.
+        """
+        known = await self._store.workspaces(only)
+        living = await self._list() if only is None else {}
+        removed = 0
         for workspace, workspace_id in gone_workspaces(known, living):
+            if await self._find(workspace) == workspace_id:
+                continue
             count = await self._store.delete_workspace(workspace, workspace_id)
+            removed += count
             logger.info("removed the secrets of a removed workspace", workspace=workspace, count=count)
+        return removed
 
     async def compare_for_ever(self) -> None:
         """Compare now and then: a removal that was missed, or a secret stored while its workspace went."""
@@ -67,3 +123,11 @@ class Workspaces:
                 await self.remove_gone()
             except AwayError as error:
                 logger.warning("workspaces not compared", reason=error.message)
+
+
+@contextlib.contextmanager
+def _no_answer_is_away() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
+        raise AwayError("the models service, which knows the workspaces, cannot be reached") from error

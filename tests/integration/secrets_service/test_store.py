@@ -14,6 +14,7 @@ from modelport_contracts.sync import SyncRecord
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.errors import ConflictError, NotFoundError
+from modelport_kit.lists import PageRequest
 from modelport_secrets.app import MIGRATIONS
 from modelport_secrets.sealing import Sealer
 from modelport_secrets.store import SecretStore
@@ -59,14 +60,14 @@ def told(records: list[SyncRecord]) -> dict[str, int | None]:
 
 async def test_a_version_is_its_revision(store: SecretStore) -> None:
     _, first = await store.create("team", "w1", "key", "one", None)
-    _, second = await store.update("team", "key", "two", None, set_description=False)
+    _, second = await store.update("team", "w1", "key", "two", None, set_description=False)
     revealed = await store.reveal("team", "key")
     assert (revealed.value, revealed.version) == ("two", second)
     assert second > first
-    _, described = await store.update("team", "key", None, "ours", set_description=True)
+    _, described = await store.update("team", "w1", "key", None, "ours", set_description=True)
     assert described == second
     assert told((await store.changes(0)).records) == {"team/key": second}
-    gone = await store.delete("team", "key")
+    gone = await store.delete("team", "w1", "key")
     assert gone > second
     assert told((await store.changes(0)).records) == {"team/key": None}
     with pytest.raises(NotFoundError):
@@ -81,7 +82,7 @@ async def test_concurrent_writers_seal_under_the_version_they_get(open_store: Op
 
     async def rotate(store: SecretStore, number: int) -> None:
         for step in range(5):
-            await store.update("team", "key", f"{number}-{step}", None, set_description=False)
+            await store.update("team", "w1", "key", f"{number}-{step}", None, set_description=False)
             revealed = await store.reveal("team", "key")  # opens only if row and seal name one version
             assert revealed.version > 1
 
@@ -109,8 +110,8 @@ async def test_pages_while_rows_change(store: SecretStore) -> None:
     await store.set_built_in(None)
     first = await store.snapshot(None, 3)
     assert list(told(first.records)) == ["a.team/key-0", "a.team/key-2", "a.team/key-4"]
-    await store.delete("team", "key-7")
-    await store.update("team", "key-5", "new", None, set_description=False)
+    await store.delete("team", "w1", "key-7")
+    await store.update("team", "w1", "key-5", "new", None, set_description=False)
     await store.create("a.team", "w1", "key-1", "v", None)
     found, cursor = told(first.records), first.next
     while cursor is not None:
@@ -128,10 +129,11 @@ async def test_pages_while_rows_change(store: SecretStore) -> None:
 
 
 async def test_a_workspace_that_is_gone_takes_only_its_own(store: SecretStore) -> None:
-    await store.create("team", "old", "one", "v", None)
-    await store.create("team", "old", "two", "v", None)
-    await store.create("team", "new", "three", "v", None)
-    assert await store.workspaces() == {"team": {"old", "new"}}
+    for workspace_id, name in (("old", "one"), ("old", "two"), ("new", "three")):
+        await store.create("team", workspace_id, name, "v", None)
+    await store.create("other", "third", "one", "v", None)
+    assert await store.workspaces() == {"team": {"old", "new"}, "other": {"third"}}
+    assert await store.workspaces("team") == {"team": {"old", "new"}}
     before = (await store.changes(0)).revision
     assert await store.delete_workspace("team", "old") == 2
     assert await store.delete_workspace("team", "old") == 0
@@ -139,6 +141,26 @@ async def test_a_workspace_that_is_gone_takes_only_its_own(store: SecretStore) -
     assert changes.revision == before + 1, "one transaction, one revision"
     assert told(changes.records) == {"team/one": None, "team/two": None}
     assert (await store.reveal("team", "three")).value == "v"
+
+
+async def test_a_former_workspaces_secrets_are_not_there(store: SecretStore) -> None:
+    await store.create("team", "old", "key", "v", None)
+    before = (await store.changes(0)).revision
+    with pytest.raises(NotFoundError):
+        await store.get("team", "new", "key")
+    for value, describe in (("w", False), (None, True)):
+        with pytest.raises(NotFoundError):
+            await store.update("team", "new", "key", value, "ours", set_description=describe)
+    with pytest.raises(NotFoundError):
+        await store.delete("team", "new", "key")
+    request = PageRequest(page=1, page_size=10)
+    for workspace_id, names in (("new", []), ("old", ["key"])):
+        listed, position = await store.list("team", workspace_id, request)
+        assert ([one.name for one in listed], position.total_results) == (names, len(names))
+    assert (await store.changes(before)).records == [], "nothing was changed"
+    assert (await store.get("team", "old", "key"))[0].description is None
+    revealed = await store.reveal("team", "key")
+    assert (revealed.value, revealed.workspace_id) == ("v", "old")
 
 
 async def test_the_built_in_secret(open_store: Open) -> None:
@@ -151,7 +173,7 @@ async def test_the_built_in_secret(open_store: Open) -> None:
         await stores[0].reveal("system", "ngc-api-key")
     assert caught.value.code == "secret_not_set"
     assert told((await stores[0].snapshot(None, 10)).records) == {}
-    assert (await stores[0].get("system", "ngc-api-key"))[0].name == "ngc-api-key"
+    assert (await stores[0].get("system", "w-system", "ngc-api-key"))[0].name == "ngc-api-key"
 
 
 async def test_nothing_in_the_database_holds_a_value(store: SecretStore, database_url: str) -> None:

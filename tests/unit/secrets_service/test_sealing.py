@@ -82,7 +82,7 @@ def test_another_key_encryption_key_is_named() -> None:
 def test_key_material_does_not_show() -> None:
     sealer = Sealer(KEK)
     key = sealer.new_data_key()
-    shown = f"{key!r} {key} {sealer!r} {Revealed('hunter2', 3)!r}"
+    shown = f"{key!r} {key} {sealer!r} {Revealed('hunter2', 3, 'w1')!r}"
     for material in (key.clear, key.wrapped, KEK):
         assert repr(material)[2:-1] not in shown
         assert material.hex() not in shown

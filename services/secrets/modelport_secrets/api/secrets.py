@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from modelport_contracts.names import ANY_WORKSPACE
 from modelport_contracts.pages import Page
 from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
-from modelport_kit.errors import AwayError
+from modelport_kit.errors import ConflictError, NotFoundError
 from modelport_kit.http import page_reply, page_request, require, set_revision
 from modelport_kit.lists import PageRequest
 from modelport_kit.service_tokens import TrustedCallers
@@ -49,25 +49,31 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
     async def create_secret(workspace: str, body: SecretCreate, response: Response, parts: WithParts) -> Secret:
         check_writable(workspace, body.name)
         workspace_id = await parts.workspaces.id_of(workspace)
-        secret, revision = await parts.store.create(
-            workspace, workspace_id, body.name, body.value.get_secret_value(), body.description
-        )
+        given = (workspace, workspace_id, body.name, body.value.get_secret_value(), body.description)
+        try:
+            secret, revision = await parts.store.create(*given)
+        except ConflictError:
+            if not await parts.workspaces.remove_gone(workspace):
+                raise
+            secret, revision = await parts.store.create(*given)
+        await parts.workspaces.check_stored(workspace, workspace_id)
         set_revision(response, SOURCE, revision)
         return secret
 
     @router.get("", summary="List secrets, without their values", response_model=Page[Secret])
     async def list_secrets(workspace: str, request: Request, wanted: Listing, parts: WithParts) -> JSONResponse:
-        items, position = await parts.store.list(workspace, wanted)
-        if not items and workspace != ANY_WORKSPACE:
-            try:
-                await parts.workspaces.id_of(workspace)
-            except AwayError:
-                logger.warning("listed a workspace that may not exist", workspace=workspace)
+        workspace_id = None
+        if workspace == ANY_WORKSPACE:
+            await parts.workspaces.remove_gone()
+        else:
+            workspace_id = await parts.workspaces.id_of(workspace)
+        items, position = await parts.store.list(workspace, workspace_id, wanted)
         return page_reply(request, wanted, items, position)
 
     @router.get("/{name}", summary="Show a secret, without its value")
     async def get_secret(workspace: str, name: str, response: Response, parts: WithParts) -> Secret:
-        secret, revision = await parts.store.get(workspace, name)
+        workspace_id = await parts.workspaces.id_of(workspace)
+        secret, revision = await parts.store.get(workspace, workspace_id, name)
         set_revision(response, SOURCE, revision)
         return secret
 
@@ -76,8 +82,10 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
         workspace: str, name: str, body: SecretUpdate, response: Response, parts: WithParts
     ) -> Secret:
         check_writable(workspace, name)
+        workspace_id = await parts.workspaces.id_of(workspace)
         secret, revision = await parts.store.update(
             workspace,
+            workspace_id,
             name,
             body.value.get_secret_value() if body.value is not None else None,
             body.description,
@@ -89,7 +97,8 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
     @router.delete("/{name}", status_code=204, summary="Delete a secret")
     async def delete_secret(workspace: str, name: str, response: Response, parts: WithParts) -> None:
         check_writable(workspace, name)
-        set_revision(response, SOURCE, await parts.store.delete(workspace, name))
+        workspace_id = await parts.workspaces.id_of(workspace)
+        set_revision(response, SOURCE, await parts.store.delete(workspace, workspace_id, name))
 
     return router
 
@@ -103,6 +112,8 @@ def reveal_router(trusted: TrustedCallers) -> APIRouter:
         workspace: str, name: str, request: Request, response: Response, parts: WithParts
     ) -> SecretAccess:
         revealed = await parts.store.reveal(workspace, name)
+        if await parts.workspaces.is_gone(workspace, revealed.workspace_id):
+            raise NotFoundError("secret", f"{workspace}/{name}")
         logger.info(
             "revealed a secret",
             caller=request.state.caller,
