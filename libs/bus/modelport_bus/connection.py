@@ -103,6 +103,12 @@ class ConnectionKeeper:
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, MAX_RETRY_S)
                 continue
+            except Exception:
+                # whatever it is (an answer that is not NATS's, say), nobody else would ever connect again
+                logger.exception("connecting to NATS at %s failed, trying again", self._shown)
+                away = True
+                await asyncio.sleep(MAX_RETRY_S)
+                continue
             logger.info("connected to NATS at %s", self._shown)
             away, retry_s = False, FIRST_RETRY_S
             self._current = connection

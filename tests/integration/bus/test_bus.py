@@ -236,6 +236,27 @@ async def test_start_does_not_wait_for_the_server(tmp_path: Path) -> None:
                 await eventually(lambda: received.revisions() == {4})
 
 
+async def test_something_else_on_the_port_does_not_end_the_connecting(tmp_path: Path) -> None:
+    """A greeting that is no NATS server's makes the client fail in ways of its own; it is tried again all the same."""
+    greeted = asyncio.Event()
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO []\r\n')
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        greeted.set()
+        writer.close()
+
+    port = free_port()
+    other = await asyncio.start_server(greet, "127.0.0.1", port)
+    async with Bus(f"nats://127.0.0.1:{port}", name="early") as bus:
+        await asyncio.wait_for(greeted.wait(), 5)
+        other.close()
+        await other.wait_closed()
+        with await asyncio.to_thread(lambda: start_nats(tmp_path, port=port)):
+            await asyncio.wait_for(bus.wait_connected(), 10)
+
+
 async def test_a_silent_server_is_noticed(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.pause()
     try:
