@@ -32,6 +32,10 @@ async def providers(stores: Stores) -> list[Provider]:
     return listed[0]
 
 
+async def listing() -> AsyncIterator[bytes]:
+    yield b'{"object":"list","data":[{"id":"gpt-4"}]}'
+
+
 class Gateway:
     """Holds every probe until it is told to answer; `held` counts the open ones by path."""
 
@@ -48,7 +52,7 @@ class Gateway:
         self.most_of_one = max(self.most_of_one, self.held[path])
         try:
             await self.may_answer.wait()
-            return httpx.Response(200, json={"object": "list", "data": [{"id": "gpt-4"}]})
+            return httpx.Response(200, content=listing())
         finally:
             self.held[path] -= 1
 

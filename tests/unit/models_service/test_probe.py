@@ -1,7 +1,9 @@
 """How one probe asks, page after page, and what it makes of the answers."""
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from modelport_contracts.errors import error_body
 from modelport_contracts.resources.providers import ProviderStatus
-from modelport_models.discovery.probe import MAX_PAGES, ProbeTimeoutError, probe
+from modelport_models.discovery.probe import MAX_LISTING_BYTES, MAX_PAGES, ProbeTimeoutError, probe
 from modelport_models.domain.verdict import Failing, Inconclusive, Listed, NoListing, ProbeState, Refused, Verdict
 from modelport_models.store.probes import DueProvider
 
@@ -19,8 +21,15 @@ PROVIDER = DueProvider("p1", "team", "openai", 1, 7, "key", None, STATE)
 
 
 async def ask(answer: Callable[[httpx.Request], httpx.Response], timeout_s: float = 5) -> Verdict:
-    """Probe over a wire that answers as told."""
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://gateway") as client:
+    """Probe over a wire that answers as told, its bodies in pieces as from a socket."""
+
+    def wire(request: httpx.Request) -> httpx.Response:
+        reply = answer(request)
+        if reply.is_stream_consumed:
+            reply = httpx.Response(reply.status_code, headers=reply.headers, stream=Pieces(reply.content))
+        return reply
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(wire), base_url="http://gateway") as client:
         return await probe(client, PROVIDER, timeout_s)
 
 
@@ -138,6 +147,53 @@ async def test_an_answer_that_breaks_off_is_a_failure() -> None:
 
     packed = {"content-encoding": "gzip"}
     assert isinstance(await ask(lambda _: httpx.Response(200, content=no_gzip(), headers=packed)), Failing)
+
+
+async def test_a_packed_listing_is_read_but_not_asked_for() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["accept-encoding"])
+        body = gzip.compress(listing("a").content)
+        return httpx.Response(200, stream=Pieces(body), headers={"content-encoding": "gzip"})
+
+    assert await ask(answer) == Listed(("a",))
+    assert asked == ["identity"]
+
+
+async def test_a_small_body_that_unpacks_to_gigabytes_does_not() -> None:
+    bomb = gzip.compress(b" " * 200_000_000, 9)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Pieces(bomb), headers={"content-encoding": "gzip"})
+
+    tracemalloc.start()
+    try:
+        verdict = await ask(answer)
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_LISTING_BYTES
+    finally:
+        tracemalloc.stop()
+    assert isinstance(verdict, NoListing)
+    assert "more than 4 MiB" in verdict.reason
+
+
+async def test_a_body_without_end_is_no_listing() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    assert isinstance(await ask(lambda _: httpx.Response(200, content=endless())), NoListing)
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body as it comes from a socket, in pieces of 64 KiB."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), 65536):
+            yield self._body[start : start + 65536]
 
 
 async def test_a_provider_that_drips_has_no_more_time_than_others() -> None:

@@ -82,6 +82,22 @@ def test_a_missing_secret_is_named() -> None:
     assert "NGC_API_KEY" in built_in.reason
 
 
+@pytest.mark.parametrize("code", ["no_gateway", "gateway_lost"])
+def test_a_load_balancer_without_a_gateway_says_nothing_of_the_provider(code: str) -> None:
+    assert isinstance(judge_error(Answer(502, True, code, "try again"), None), Inconclusive)
+
+
+@pytest.mark.parametrize("secret", ["team/openai", "system/ngc-api-key"])
+@pytest.mark.parametrize("message", ["", "it cannot be opened"])
+def test_a_secret_that_cannot_be_opened_is_named(secret: str, message: str) -> None:
+    verdict = judge_error(Answer(424, True, "secret_unreadable", message), secret)
+    assert isinstance(verdict, Refused)
+    assert secret in verdict.reason
+    assert "NGC_API_KEY" not in verdict.reason, "it is there, but cannot be opened"
+    told = judge_error(Answer(424, True, "secret_unreadable", f"secret {secret}: another key"), secret)
+    assert told == Refused(f"secret {secret}: another key")
+
+
 def test_a_listing_makes_ready_whatever_was() -> None:
     was = ProbeState(ProviderStatus.ERROR, "broken", 7, 10.0)
     assert after(was, Listed(("a",))) == READY

@@ -14,9 +14,12 @@ PENDING_S = 30.0
 MAX_BACKOFF_S = 60.0
 
 GATEWAY_CODES = frozenset(
-    {"behind", "draining", "overloaded", "table_away", "secrets_away", "not_serving", "internal_error"}
-)
-"""Codes of gateway errors that speak of the gateway."""
+    {
+        "behind", "draining", "overloaded", "table_away", "secrets_away", "not_serving", "internal_error",
+        "no_gateway", "gateway_lost",
+    }
+)  # fmt: skip
+"""Codes of gateway errors that speak of the gateway; the last two come from the load balancer before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class NoListing:
-    """The provider answers but has no OpenAI-style model listing."""
+    """The provider answers but has no OpenAI-style model listing, or none that can be read."""
+
+    reason: str = "no v1/models listing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
 
 
 def _no_secret(answer: Answer, secret: str | None) -> str:
+    if answer.code == "secret_unreadable":
+        what = f"secret {secret} cannot be opened by the secrets service; store its value again"
+        return answer.message if secret and secret in answer.message else what
     if secret == "/".join(BUILT_IN_SECRET):
         return f"secret {secret} has no value: start the platform with NGC_API_KEY in its environment"
     return answer.message or f"secret {secret} is not to be had; store it, or name another in api_key_secret_name"
@@ -116,8 +124,8 @@ def after_verdict(
         case Listed(note=note):
             message = "; ".join(part for part in (note, *notes) if part)
             return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)
-        case NoListing():
-            message = "not OpenAI-compatible (no v1/models listing); usable through the provider route only"
+        case NoListing(reason):
+            message = f"not OpenAI-compatible ({reason}); usable through the provider route only"
             return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)
         case Refused(reason):
             failures = state.failures + 1
