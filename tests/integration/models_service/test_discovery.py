@@ -119,3 +119,26 @@ async def test_a_full_second_lane_does_not_hold_up_the_first(stores: Stores, mon
 
 async def failed_at_least(stores: Stores, count: int) -> bool:
     return Counter(one.status for one in await providers(stores))[ProviderStatus.PENDING] >= count
+
+
+async def test_different_ids_of_two_providers_are_different_models(stores: Stores) -> None:
+    """Also where both are listed for the first time at the same moment (docs/wire.md, 2)."""
+    await register(stores, 3)
+    served = {"provider-0": "gpt-4.1", "provider-1": "gpt-4-1", "provider-2": "gpt-4.1"}
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        model_id = served.get(request.url.path.split("/")[7], "other")
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"object":"list","data":[{"id":"%s"}]}' % model_id.encode()
+
+        return httpx.Response(200, content=body())
+
+    async with discovering(stores, answer, time.time):
+
+        async def all_serve() -> bool:
+            return all(one.served_models for one in await providers(stores))
+
+        await eventually(all_serve, 10)
+        entities = {one.name: one.served_models[0].model_entity_id for one in await providers(stores)}
+    assert entities["provider-0"] == entities["provider-2"] != entities["provider-1"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelport_contracts.names import entity_name, entity_name_with_suffix, is_name
 from modelport_contracts.records import MAX_RECORD_BYTES
 from modelport_models.domain.records import model_record, provider_record, virtual_model_record, workspace_record
-from modelport_models.domain.served import MAX_SERVED, assign_entities, infer_backend_format
+from modelport_models.domain.served import MAX_SERVED, assign_entities, infer_backend_format, names_to_ask_for
 
 IDS = st.lists(
     st.sampled_from(["gpt-4", "GPT-4", "gpt 4", "gpt.4", "a/gpt-4", "x", "", "模型", "llama", "7b"]), max_size=12
@@ -47,6 +47,27 @@ def test_an_existing_entity_keeps_its_name() -> None:
     made = assign_entities(["GPT-4", "gpt.4"], None, "default", first)
     assert made.entities["gpt.4"] == "gpt-4"
     assert made.entities["GPT-4"] == entity_name_with_suffix("GPT-4", "default")
+
+
+def test_names_that_other_providers_of_the_workspace_hold() -> None:
+    suffixed = entity_name_with_suffix("gpt-4-1", "default")
+    made = assign_entities(["gpt-4-1"], None, "default", {}, {"gpt-4-1": {"gpt-4.1"}})
+    assert made.entities == {"gpt-4-1": suffixed}, "another id is another entity"
+    assert made.notes == ("1 model names were alike and got a suffix",)
+    assert assign_entities(["gpt-4.1"], None, "default", {}, {"gpt-4-1": {"gpt-4.1"}}).entities == {
+        "gpt-4.1": "gpt-4-1"
+    }, "the same id is the same entity"
+    assert suffixed is not None
+    made = assign_entities(["gpt-4-1"], None, "default", {}, {suffixed: {"gpt-4-1"}})
+    assert made.entities == {"gpt-4-1": suffixed}, "also where it has the suffix"
+    kept = assign_entities(["gpt-4-1"], None, "default", {"gpt-4-1": "gpt-4-1"}, {"gpt-4-1": {"gpt-4.1"}})
+    assert kept.entities == {"gpt-4-1": "gpt-4-1"}, "what it had it keeps"
+
+
+def test_which_names_to_ask_for() -> None:
+    listed = ["gpt-4.1", "old", "off", "half\ud800", "模型"]
+    names = names_to_ask_for(listed, ["gpt-4.1", "old", "half\ud800", "模型"], "default", {"old": "old"})
+    assert names == ["gpt-4-1", entity_name_with_suffix("gpt-4.1", "default")]
 
 
 def test_ids_without_a_name_are_skipped_and_counted() -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from modelport_contracts.records import Change
 from modelport_models.discovery.probe import ProbeTimeoutError, probe
-from modelport_models.domain.served import assign_entities
+from modelport_models.domain.served import assign_entities, names_to_ask_for
 from modelport_models.domain.verdict import Failing, Inconclusive, Listed, NoListing, Verdict, after_verdict
 from modelport_models.store.probes import DueProvider, ProbeResult, ProbeStore
 
@@ -160,7 +160,9 @@ class Discovery:
         notes: tuple[str, ...] = ()
         if isinstance(verdict, Listed):
             existing = await self._store.existing_entities(provider.id)
-            assignment = assign_entities(verdict.ids, provider.enabled_models, provider.workspace, existing)
+            names = names_to_ask_for(verdict.ids, provider.enabled_models, provider.workspace, existing)
+            elsewhere = await self._store.entities_elsewhere(provider.id, provider.workspace, names)
+            assignment = assign_entities(verdict.ids, provider.enabled_models, provider.workspace, existing, elsewhere)
             entities, notes = assignment.entities, assignment.notes
         elif isinstance(verdict, NoListing):
             entities = {}

@@ -1,7 +1,8 @@
 """From what a provider lists to model entities (docs/wire.md, 2 and 3.2)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from modelport_contracts.names import entity_name, entity_name_with_suffix
 from modelport_contracts.resources.models import BackendFormat
@@ -26,12 +27,17 @@ def is_served_id(text: str) -> bool:
 
 
 def assign_entities(
-    listed: Iterable[str], enabled: list[str] | None, workspace: str, existing: Mapping[str, str]
+    listed: Iterable[str],
+    enabled: list[str] | None,
+    workspace: str,
+    existing: Mapping[str, str],
+    elsewhere: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Assignment:
     """Name the entities of a provider's models.
 
     An id that has an entity keeps it. New ids go in order of id; where two normalise alike, the later one gets the
-    hash suffix. Ids without a valid name are skipped and counted.
+    hash suffix. `elsewhere` has the entities of the workspace's other providers and the ids that are them: the same
+    id is the same entity, another id never is. Ids without a valid name are skipped and counted.
     """
     every = set(listed)
     ids = {model_id for model_id in every if is_served_id(model_id)}
@@ -48,13 +54,11 @@ def assign_entities(
     for model_id in kept:
         if model_id in entities:
             continue
-        name = entity_name(model_id, workspace)
-        if name in taken:
-            name = entity_name_with_suffix(model_id, workspace)
-            renamed += 1
-        if name is None or name in taken:
+        name = _free_name(model_id, workspace, taken, elsewhere)
+        if name is None:
             skipped += 1
             continue
+        renamed += name != entity_name(model_id, workspace)
         entities[model_id] = name
         taken.add(name)
     notes = []
@@ -68,6 +72,34 @@ def assign_entities(
     if skipped:
         notes.append(f"{skipped} model ids give no valid name and are skipped")
     return Assignment(entities, tuple(notes))
+
+
+def names_to_ask_for(
+    listed: Iterable[str], enabled: list[str] | None, workspace: str, existing: Mapping[str, str]
+) -> list[str]:
+    """Return the entity names that new ids may get: who else has them is to be known before they are assigned."""
+    ids = {model_id for model_id in listed if is_served_id(model_id)}
+    if enabled is not None:
+        ids &= set(enabled)
+    kept = sorted(ids)[:MAX_SERVED]
+    return [name for model_id in kept if model_id not in existing for name in _names_of(model_id, workspace)]
+
+
+def _names_of(model_id: str, workspace: str) -> tuple[str, ...]:
+    """Return the plain name and that with the suffix; nothing where an id gives no valid name."""
+    plain = entity_name(model_id, workspace)
+    suffixed = entity_name_with_suffix(model_id, workspace)
+    return tuple(name for name in (plain, suffixed) if plain is not None and name is not None)
+
+
+def _free_name(
+    model_id: str, workspace: str, taken: Collection[str], elsewhere: Mapping[str, Collection[str]]
+) -> str | None:
+    names = [name for name in _names_of(model_id, workspace) if name not in taken]
+    for name in names:
+        if model_id in elsewhere.get(name, ()):
+            return name
+    return next((name for name in names if not elsewhere.get(name)), None)
 
 
 def infer_backend_format(served_id: str) -> str | None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import and_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modelport_contracts.records import record_key
 from modelport_kit.database.engine import Database
 from modelport_models.domain.records import provider_record
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store.catalog import replace_served
-from modelport_models.store.common import Row, all_rows, lock_workspaces
+from modelport_models.store.common import Row, all_rows, chunks, lock_workspaces
 from modelport_models.tables import PROVIDER, SERVED
 
 
@@ -90,6 +91,11 @@ class ProbeStore:
         async with self._database.read() as connection:
             return {row.served_id: row.entity for row in await connection.execute(statement)}
 
+    async def entities_elsewhere(self, provider_id: str, workspace: str, names: Iterable[str]) -> dict[str, set[str]]:
+        """Return which of these entities other providers of the workspace serve, and under which ids."""
+        async with self._database.read() as connection:
+            return await _elsewhere(connection, provider_id, workspace, names)
+
     async def store(self, results: list[ProbeResult]) -> int:
         """Store results in one transaction; returns how many providers changed.
 
@@ -104,6 +110,11 @@ class ProbeStore:
             for result in results:
                 row = rows.get(result.provider.id)
                 if row is None or row["generation"] != result.provider.generation:
+                    continue
+                if result.entities and await _is_taken(write.connection, dict(row), result.entities):
+                    # by another provider since the names were chosen; the next probe chooses anew
+                    again = {"next_probe_at": 0, "probe_claimed_until": 0}
+                    await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(again))
                     continue
                 values: dict[str, object] = {"next_probe_at": result.next_probe_at, "probe_claimed_until": 0}
                 visible: dict[str, str] = {}
@@ -123,6 +134,28 @@ class ProbeStore:
                     write.put(key, *rendered, row=(PROVIDER, row["id"]))
                 changed += is_new or serves
         return changed
+
+
+async def _elsewhere(
+    connection: AsyncConnection, provider_id: str, workspace: str, names: Iterable[str]
+) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for chunk in chunks(sorted(set(names))):
+        statement = select(SERVED.c.entity, SERVED.c.served_id).where(
+            SERVED.c.workspace == workspace, SERVED.c.entity.in_(chunk), SERVED.c.provider_id != provider_id
+        )
+        for entity, served_id in await connection.execute(statement):
+            found.setdefault(entity, set()).add(served_id)
+    return found
+
+
+async def _is_taken(connection: AsyncConnection, row: Row, entities: Mapping[str, str]) -> bool:
+    """Say whether a name that is new to this provider is only other ids' in the workspace."""
+    statement = select(SERVED.c.served_id, SERVED.c.entity).where(SERVED.c.provider_id == row["id"])
+    current = {one.served_id: one.entity for one in await connection.execute(statement)}
+    new = {entity: served_id for served_id, entity in entities.items() if current.get(served_id) != entity}
+    found = await _elsewhere(connection, row["id"], row["workspace"], new)
+    return any(new[entity] not in ids for entity, ids in found.items())
 
 
 def _due(row: Row) -> DueProvider:
