@@ -15,6 +15,8 @@ NAME_RULE = (
     "2 to 63 characters: a lower-case letter first, then lower-case letters, digits and - @ . + _; "
     "no -- and no - at the end"
 )
+MAX_MODEL_ID = 512
+"""Characters of a provider's own model id; longer ones are not served."""
 ANY_WORKSPACE = "-"
 """The literal that stands for every workspace in a list path."""
 

@@ -160,6 +160,9 @@ class DataPlane:
         except GatewayError as error:
             exchange.fail(error)
             return
+        except Exception:
+            exchange.fail(_unexpected(exchange))
+            return
         exchange.task = asyncio.get_running_loop().create_task(self._serve(exchange))
 
     def _send_now(self, exchange: Exchange) -> bool:
@@ -199,8 +202,7 @@ class DataPlane:
         except TableAwayError as error:
             failure = TableAwayHereError(str(error) or "the routing table is away; try again")
         except Exception:
-            log.exception("a request failed in the gateway", route=exchange.route.path.decode())
-            failure = GatewayError("the gateway failed; its log says why")
+            failure = _unexpected(exchange)
         exchange.task = None
         exchange.fail(failure)
 
@@ -215,9 +217,10 @@ class DataPlane:
         parsed = read_body(kind, await exchange.whole_body()) if reads_body(kind, head) else None
         target, served_id = await self._find(exchange, _model_of(kind, parsed), at_least)
         exchange.target = target
-        await self._get_credential(target)
         if parsed is None and needs_whole_body(head, target):
             await exchange.whole_body()
+        # After the body: a client may take its time, and the secret may be deleted meanwhile.
+        await self._get_credential(target)
         connection = self._pool.origin(target.base.origin).take()
         if connection is None:
             connection = await self._pool.connect(target.base.origin)
@@ -260,6 +263,11 @@ class DataPlane:
             exchange.task = None
             raise
         exchange.task = None
+        if exchange.secret_version != target.secret_version or not self._has_credential(target):
+            # `data` holds the credential of the first attempt, which is no longer the one to send.
+            connection.discard()
+            exchange.fail(UpstreamClosedError(f"{target.base.origin} closed the connection before it answered"))
+            return
         exchange.send(connection, data)
 
     # prepare and send
@@ -274,6 +282,7 @@ class DataPlane:
     ) -> None:
         """Put the request together and send it; nothing is awaited between the credential's check and here."""
         exchange.target = target
+        exchange.secret_version = target.secret_version
         try:
             request = outgoing(
                 exchange.head,
@@ -314,6 +323,12 @@ class DataPlane:
 def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:
     """Return the protocol class for `uvicorn.Config(http=...)`."""
     return connection_class(data_plane)
+
+
+def _unexpected(exchange: Exchange) -> GatewayError:
+    """Log the error that is being handled; the client learns that it is the gateway's."""
+    log.exception("a request failed in the gateway", route=exchange.route.path.decode())
+    return GatewayError("the gateway failed; its log says why")
 
 
 def _model_of(kind: RouteKind, parsed: JsonObject | None) -> str | None:

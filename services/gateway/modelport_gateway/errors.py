@@ -105,6 +105,13 @@ class SecretMissingError(GatewayError):
     code = "secret_missing"
 
 
+class SecretUnreadableError(GatewayError):
+    """The secrets service has the secret, and cannot open it."""
+
+    status = 424
+    code = "secret_unreadable"
+
+
 class SecretUnusableError(GatewayError):
     """The secret's value cannot stand in a header."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from modelport_contracts.records import ProviderRecord, SecretRecord
 from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
+from modelport_testing.polling import eventually
 from modelport_testing.raw_client import RawClient, RawResponse, build_request
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
@@ -21,12 +22,17 @@ class Vault:
     value: str | None = "sk-one"
     version: int = 1
     is_away: bool = False
+    is_unreadable: bool = False
     asked: list[RawRequest] = field(default_factory=list)
 
     async def answer(self, request: RawRequest, answering: Answering) -> None:
         self.asked.append(request)
         if self.is_away:
             answering.reset()
+            return
+        if self.is_unreadable:
+            error = b'{"type":"error","error":{"code":"secret_unreadable"},"detail":""}'
+            await answering.send(b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%b" % (len(error), error))
             return
         known = self.value is not None
         body = json.dumps({"name": "key", "workspace": "default", "value": self.value}).encode()
@@ -44,16 +50,24 @@ def table(upstream: ScriptedUpstream) -> MemoryTable:
     return table
 
 
-def put_provider(table: MemoryTable, upstream: ScriptedUpstream, auth: str | None) -> None:
+def put_provider(
+    table: MemoryTable,
+    upstream: ScriptedUpstream,
+    auth: str | None,
+    *,
+    headers: dict[str, str] | None = None,
+    body: dict[str, object] | None = None,
+) -> None:
     record = ProviderRecord(
         id="p",
         workspace="default",
         name="openai",
         host_url=f"{upstream.url}/v1",
         status="READY",
-        generation=1,
         api_key_secret_name="key",
         auth_header_format=auth,
+        default_extra_headers=headers,
+        default_extra_body=body,
     )
     table.put("provider/default/openai", record.payload())
 
@@ -176,3 +190,50 @@ async def test_a_key_that_no_header_can_carry(gateway: Gateway, vault: Vault, up
     assert code_of(response) == (424, "secret_unusable")
     assert b"sk-one" not in response.head + response.body
     assert not upstream.requests
+
+
+async def test_a_key_deleted_while_the_body_is_coming_is_not_sent(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
+) -> None:
+    put_provider(table, upstream, None, body={"temperature": 0})
+    head = build_request("POST", f"{BASE}/provider/openai/-/x", "Content-Type: application/json", body=b'{"a":1}')
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(head)
+        assert (await client.read_response()).status == 200  # a warm connection, and a value that is held
+        await client.send(head[:-3])
+        # by now the gateway waits for the rest of the body, and has done before it whatever it does before it
+        await eventually(lambda: any(exchange.target is not None for exchange in list(gateway.plane.context.active)))
+        table.remove("secret/default/key", 2)
+        await client.send(head[-3:])
+        assert code_of(await client.read_response()) == (424, "secret_missing")
+    assert len(upstream.requests) == 1
+
+
+async def test_a_repeated_request_carries_no_key_that_was_deleted_meanwhile(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
+) -> None:
+    async def close_after_the_second(_: RawRequest, answering: Answering) -> None:
+        if len(upstream.requests) == 2:
+            table.remove("secret/default/key", 2)
+            answering.close()  # on a reused connection: the gateway may repeat a GET
+            return
+        await answering.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    upstream.script = close_after_the_second
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        assert code_of(await ask(client)) == (502, "upstream_closed")
+    assert len(upstream.requests) == 2
+
+
+async def test_a_key_that_the_service_cannot_open_is_said_so(gateway: Gateway, vault: Vault) -> None:
+    vault.is_unreadable = True
+    async with await RawClient.connect(gateway.url) as client:
+        assert code_of(await ask(client)) == (424, "secret_unreadable")
+
+
+async def test_the_key_s_header_is_sent_once(gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable) -> None:
+    put_provider(table, upstream, "X-Token: {{ auth_secret }}", headers={"x-token": "default"})
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+    assert upstream.last.values("x-token") == [b"sk-one"]

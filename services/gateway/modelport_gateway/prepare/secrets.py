@@ -13,7 +13,7 @@ import httpx
 
 from modelport_contracts.errors import REVISION_HEADER, SERVICE_TOKEN_HEADER
 from modelport_contracts.records import SecretRecord, record_key
-from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError
+from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError, SecretUnreadableError
 from modelport_gateway.route.table import Entry, RoutingTable
 
 _ATTEMPTS: Final = 3
@@ -47,7 +47,10 @@ class SecretsClient:
         self._timeout_s = timeout_s
 
     async def reveal(self, workspace: str, name: str) -> SecretValue | None:
-        """Fetch a value, or None where there is no such secret. Raises SecretsUnreachableError."""
+        """Fetch a value, or None where there is no such secret.
+
+        Raises SecretsUnreachableError, or SecretUnreadableError where the service has it and cannot open it.
+        """
         url = f"{self._url}/apis/secrets/v2/workspaces/{workspace}/secrets/{name}/access"
         try:
             reply = await self._http.get(url, headers=self._headers, timeout=self._timeout_s, follow_redirects=False)
@@ -55,6 +58,11 @@ class SecretsClient:
             raise SecretsUnreachableError(type(error).__name__) from None
         if reply.status_code == 404:
             return None
+        if _code(reply) == SecretUnreadableError.code:
+            raise SecretUnreadableError(
+                f"the secrets service cannot open secret {workspace}/{name} with the key it has; store the value "
+                "again, or start the service with the former key"
+            )
         if reply.status_code != 200:
             raise SecretsUnreachableError(f"status {reply.status_code}")
         try:
@@ -65,6 +73,15 @@ class SecretsClient:
         if not isinstance(value, str):
             raise SecretsUnreachableError("a reply of another shape")
         return SecretValue(value, version)
+
+
+def _code(reply: httpx.Response) -> str:
+    if reply.is_success:
+        return ""
+    try:
+        return str(reply.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 class _Held:
@@ -104,7 +121,7 @@ class SecretValues:
     async def get(self, workspace: str, name: str) -> SecretValue:
         """Return the value that the marker allows.
 
-        Raises SecretMissingError, SecretsAwayError, and what the table's `get` raises.
+        Raises SecretMissingError, SecretUnreadableError, SecretsAwayError, and what the table's `get` raises.
         """
         key = record_key("secret", workspace, name)
         marker = await self._table.get(key)

@@ -49,23 +49,25 @@ class Target:
             raise EgressRefusedError(f"provider {self.label}: {error}") from None
         self.extra_body = ExtraBody(record.default_extra_body or {}, record.required_extra_body or {})
         required = record.required_extra_headers or {}
+        self.secret_name = record.api_key_secret_name
+        self._auth: AuthHeader | None = None
+        if self.secret_name is not None:
+            self._auth = parse_auth_header(record.auth_header_format or DEFAULT_AUTH_HEADER_FORMAT)
+        replaced = {name.lower() for name in required} | (
+            {self._auth.name.lower()} if self._auth is not None else set()
+        )
         self.defaults = tuple(
             (name.lower().encode(), _line(name, value))
             for name, value in (record.default_extra_headers or {}).items()
-            if name.lower() not in {other.lower() for other in required}
+            if name.lower() not in replaced
         )
-        self.secret_name = record.api_key_secret_name
         self.secret_key: str | None = None
         self.secret_version = -1
         """Revision of the secret whose value stands in `block`."""
-        self._auth: AuthHeader | None = None
-        replaced = {name.lower().encode() for name in required}
         if self.secret_name is not None:
-            self._auth = parse_auth_header(record.auth_header_format or DEFAULT_AUTH_HEADER_FORMAT)
             self.secret_key = record_key("secret", record.workspace, self.secret_name)
-            replaced.add(self._auth.name.lower().encode())
         # Names that are dropped from every request anyway need no second look at its lines.
-        self.replaced = frozenset(name for name in replaced if classify(name) != Field.DROP)
+        self.replaced = frozenset(name for name in map(str.encode, replaced) if classify(name) != Field.DROP)
         host = b"Host: %b\r\n" % self.base.origin.host_header.encode()
         extras = b"".join(_line(name, value) + b"\r\n" for name, value in required.items())
         self._common = (host, extras, loop_line + b"\r\n")

@@ -64,6 +64,7 @@ class Exchange:
         "request_id",
         "retried",
         "route",
+        "secret_version",
         "tail",
         "target",
         "task",
@@ -83,6 +84,8 @@ class Exchange:
         self.listing: str | None = None
         """Set where the listing of models is asked for: the wanted id, or empty for all."""
         self.target: Target | None = None
+        self.secret_version = -1
+        """Which version of the provider's secret was sent."""
         self.task: asyncio.Task[None] | None = None
         self.keep_alive = head.keep_alive
         # The request's body

@@ -24,7 +24,7 @@ async def show_model(table: RoutingTable, workspace: str, model_id: str) -> byte
     model = await _usable(table, workspace, name) if is_name(name) else None
     if model is None:
         raise NotFoundError(
-            f"there is no model {model_id!r} that can be called in workspace {workspace}", code="model_not_found"
+            f"there is no model {model_id[:100]!r} that can be called in workspace {workspace}", code="model_not_found"
         )
     return _encode(model)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from modelport_contracts.names import is_name
+from modelport_contracts.names import MAX_MODEL_ID, is_name
 from modelport_contracts.records import record_key, vendor_index
 from modelport_gateway.errors import BehindError, NoProviderError, NotFoundError
 from modelport_gateway.parse.path import MODEL, PROVIDER, RouteName
@@ -12,6 +12,8 @@ from modelport_gateway.prepare.target import Target, compiled_target
 from modelport_gateway.route.compiled import compiled_model, compiled_virtual_model
 from modelport_gateway.route.lookup import Lookup
 
+_SHOWN = 100
+"""Characters of an unknown model's name that an error repeats."""
 _REVISION = re.compile(rb"models\.([0-9]{1,18})")
 
 
@@ -64,6 +66,8 @@ def named_model_choices(look: Lookup, workspace: str, model: str, loop_line: byt
     model id, which counts only where one entity of the workspace stands for it. No other workspace is ever reached.
     Raises NotFoundError.
     """
+    if len(model) > MAX_MODEL_ID + len(workspace) + 1:
+        raise _no_model(workspace, model)  # nothing that long is ever served; it is not looked up, nor remembered
     stem = model.removeprefix(f"{workspace}/")
     if is_name(stem) and look.record(record_key("virtual-model", workspace, stem)).present:
         return virtual_model_choices(look, workspace, stem, loop_line)
@@ -104,8 +108,9 @@ def find_target(
 
 
 def _no_model(workspace: str, model: str) -> NotFoundError:
+    shown = model if len(model) <= _SHOWN else f"{model[:_SHOWN]}..."
     return NotFoundError(
-        f"there is no model {model!r} in workspace {workspace}; see GET /apis/inference-gateway/v2/workspaces/"
+        f"there is no model {shown!r} in workspace {workspace}; see GET /apis/inference-gateway/v2/workspaces/"
         f"{workspace}/openai/-/v1/models",
         code="model_not_found",
     )
