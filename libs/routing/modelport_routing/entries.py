@@ -7,6 +7,7 @@ from typing import Any
 MAX_PRESENT = 200_000
 MAX_ABSENT = 10_000
 MAX_INDEXES = 10_000
+MAX_EMPTY_INDEXES = 1_000
 
 
 class Entry:
@@ -92,3 +93,45 @@ class Entries:
     def __iter__(self) -> Iterator[Entry]:
         yield from self.present.values()
         yield from self._absent.values()
+
+
+class Indexes:
+    """Indexes by name, bounded as entries are: an empty one is what anyone gets who asks for a model nobody has.
+
+    The empty ones have a small LRU of their own, so that asking for many never pushes out one that is in use.
+    """
+
+    def __init__(self, max_filled: int = MAX_INDEXES, max_empty: int = MAX_EMPTY_INDEXES) -> None:
+        self._filled: OrderedDict[str, IndexEntry] = OrderedDict()
+        self._empty: OrderedDict[str, IndexEntry] = OrderedDict()
+        self._max_filled = max_filled
+        self._max_empty = max_empty
+
+    def __len__(self) -> int:
+        return len(self._filled) + len(self._empty)
+
+    def find(self, name: str) -> IndexEntry | None:
+        """Return what is known of an index."""
+        entry = self._filled.get(name)
+        if entry is None and (entry := self._empty.get(name)) is not None:
+            self._empty.move_to_end(name)
+        return entry
+
+    def put(self, entry: IndexEntry) -> None:
+        """Keep an index in place of a former state of it."""
+        self._filled.pop(entry.name, None)
+        self._empty.pop(entry.name, None)
+        kept, limit = (self._filled, self._max_filled) if entry.fields else (self._empty, self._max_empty)
+        kept[entry.name] = entry
+        if len(kept) > limit:
+            kept.popitem(last=False)
+
+    def doubt(self, name: str) -> None:
+        """Take away the trust in one index."""
+        entry = self._filled.get(name) or self._empty.get(name)
+        if entry is not None:
+            entry.verified = False
+
+    def __iter__(self) -> Iterator[IndexEntry]:
+        yield from self._filled.values()
+        yield from self._empty.values()

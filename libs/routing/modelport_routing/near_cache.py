@@ -18,7 +18,7 @@ import hiredis
 from modelport_contracts.records import SOURCES, Source
 from modelport_routing import keys
 from modelport_routing.connection import Connection, ConnectionLostError, RedisAddress, Reply
-from modelport_routing.entries import MAX_ABSENT, MAX_INDEXES, MAX_PRESENT, Entries, Entry, IndexEntry
+from modelport_routing.entries import MAX_ABSENT, MAX_PRESENT, Entries, Entry, IndexEntry, Indexes
 from modelport_routing.errors import TableAwayError
 from modelport_routing.rows import Row, Verdict, epoch_is_current, judge, parse_row
 
@@ -30,6 +30,7 @@ GRACE_S = 1.0
 """For so long after a loss, a look-up of something unknown waits for the next connection."""
 _CHECK_EVERY_S = 0.25
 _RESULT = asyncio.Future["Entry | None"]
+_INDEX_RESULT = asyncio.Future["IndexEntry | None"]
 _AWAY = "Redis is away and this route is not known here; try again shortly"
 _UNPROVEN = "the routing table is being rebuilt and this route is not known here; try again shortly"
 
@@ -67,9 +68,9 @@ class NearCache:
         self._literal = literal
         self._entries = Entries(max_present, max_absent)
         self._present = self._entries.present
-        self._indexes: dict[str, IndexEntry] = {}
+        self._indexes = Indexes()
         self._reading: dict[str, _RESULT] = {}
-        self._reading_indexes: dict[str, asyncio.Future[bool]] = {}
+        self._reading_indexes: dict[str, _INDEX_RESULT] = {}
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -143,24 +144,33 @@ class NearCache:
             found.update(await self._get(missing, fresh=self._literal))
         return found
 
+    def peek_index(self, name: str) -> Mapping[str, str] | None:
+        """Return a derived index if it is verified; None means that `index` must be asked."""
+        if self._literal:
+            return None
+        entry = self._indexes.find(name)
+        return entry.fields if entry is not None and entry.verified else None
+
     async def index(self, name: str, source: Source) -> Mapping[str, str]:
         """Return a derived index of a source's records, from Redis where it is in doubt.
 
         Raises TableAwayError where Redis is away or being rebuilt and nothing is known of the index.
         """
-        known = self._indexes.get(name)
-        if known is not None and known.verified and not self._literal:
-            return known.fields
+        fields = self.peek_index(name)
+        if fields is not None:
+            return fields
+        known = self._indexes.find(name)
         why = _AWAY
         connection = await self._usable_connection(known is not None and bool(known.fields))
         if connection is not None:
             try:
-                if await asyncio.shield(self._read_index(connection, name, source)):
-                    return self._indexes[name].fields
+                read = await asyncio.shield(self._read_index(connection, name, source))
+                if read is not None:
+                    return read.fields
                 why = _UNPROVEN
             except (ConnectionLostError, hiredis.ReplyError):
                 pass
-        known = self._indexes.get(name)
+        known = self._indexes.find(name)
         if known is None or not known.fields:
             raise TableAwayError(why)
         return known.fields
@@ -257,11 +267,11 @@ class NearCache:
         self._entries.put(entry)
         return entry
 
-    def _read_index(self, connection: Connection, name: str, source: Source) -> asyncio.Future[bool]:
-        """Read an index with epoch and marks in one transaction; False where the reading proves nothing."""
+    def _read_index(self, connection: Connection, name: str, source: Source) -> _INDEX_RESULT:
+        """Read an index with epoch and marks in one transaction; None where the reading proves nothing."""
         if not self._literal and name in self._reading_indexes:
             return self._reading_indexes[name]
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done: _INDEX_RESULT = asyncio.get_running_loop().create_future()
 
         def on_reply(reply: Reply) -> None:
             if self._reading_indexes.get(name) is done:
@@ -273,9 +283,7 @@ class NearCache:
             table, fields = reply
             epoch, marks, _ = self._note_table(table)
             proven = epoch_is_current(epoch, self._run_id) and marks[source] == epoch
-            if proven:
-                self._store_index(name, fields)
-            done.set_result(proven)
+            done.set_result(self._store_index(name, fields) if proven else None)
 
         connection.send(_ignore, "MULTI")
         connection.send(_ignore, "MGET", keys.EPOCH, *keys.MARKS)
@@ -284,11 +292,10 @@ class NearCache:
         self._reading_indexes[name] = done
         return done
 
-    def _store_index(self, name: str, fields: Mapping[bytes, bytes]) -> None:
-        self._indexes.pop(name, None)
-        self._indexes[name] = IndexEntry(name, {_text(field): _text(value) for field, value in fields.items()})
-        if len(self._indexes) > MAX_INDEXES:
-            del self._indexes[next(iter(self._indexes))]
+    def _store_index(self, name: str, fields: Mapping[bytes, bytes]) -> IndexEntry:
+        entry = IndexEntry(name, {_text(field): _text(value) for field, value in fields.items()})
+        self._indexes.put(entry)
+        return entry
 
     def _note_table(self, values: list[bytes | None]) -> tuple[str | None, dict[Source, str | None], list[Any]]:
         """Take epoch and marks off the front of a reading and remember them."""
@@ -362,9 +369,7 @@ class NearCache:
             elif name == keys.HEAD:
                 self._tell(TableEvent.HEAD_MOVED)
             elif name.startswith(keys.INDEX_PREFIX):
-                index = self._indexes.get(name[len(keys.INDEX_PREFIX) :])
-                if index is not None:
-                    index.verified = False
+                self._indexes.doubt(name[len(keys.INDEX_PREFIX) :])
             elif name == keys.EPOCH or name.startswith(keys.COMPLETE_PREFIX):
                 self._table_changed()
 
@@ -385,7 +390,7 @@ class NearCache:
     def _doubt_everything(self) -> None:
         for entry in self._entries:
             entry.verified = False
-        for index in self._indexes.values():
+        for index in self._indexes:
             index.verified = False
 
     def _tell(self, event: TableEvent) -> None:

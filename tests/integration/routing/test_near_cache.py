@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from modelport_contracts.records import IndexEntry, listing_index
 from modelport_routing import NearCache, RouteWriter, TableAwayError, TableEvent, keys
+from modelport_routing.entries import MAX_EMPTY_INDEXES
 from modelport_testing.polling import eventually
 from modelport_testing.servers import ValkeyServer
 from modelport_testing.tables import begin, delete, open_table, put
@@ -290,6 +291,30 @@ async def test_an_index_is_cached_and_doubted(writer: RouteWriter, cache: NearCa
     await writer.apply(delete("virtual-model/default/a.b", 3))
     await eventually(lambda: shows({"c": "18"}))
     assert await cache.index(name, "models") is await cache.index(name, "models")
+
+
+async def test_asking_for_many_empty_indexes_forgets_no_filled_one(writer: RouteWriter, cache: NearCache) -> None:
+    name = listing_index("default")
+    await open_table(writer)
+    await writer.apply(put("virtual-model/default/a", 1, index=[IndexEntry(index=name, field="a", value="1")]))
+    listing = await cache.index(name, "models")
+    # At once, so that most replies are stored before the first of those who asked goes on.
+    asked = [f"unknown/{number}" for number in range(MAX_EMPTY_INDEXES + 200)]
+    assert all(found == {} for found in await asyncio.gather(*(cache.index(each, "models") for each in asked)))
+    assert cache.peek_index(name) is listing
+    assert sum(cache.peek_index(each) is not None for each in asked) == MAX_EMPTY_INDEXES
+
+
+async def test_an_index_is_looked_at_only_while_it_is_verified(writer: RouteWriter, cache: NearCache) -> None:
+    name = listing_index("default")
+    await open_table(writer)
+    assert cache.peek_index(name) is None
+    assert await cache.index(name, "models") == {}
+    assert cache.peek_index(name) == {}
+    await writer.apply(put("virtual-model/default/a", 1, index=[IndexEntry(index=name, field="a", value="1")]))
+    await eventually(lambda: cache.peek_index(name) is None)
+    assert await cache.index(name, "models") == {"a": "1"}
+    assert cache.peek_index(name) == {"a": "1"}
 
 
 async def test_a_known_index_outlives_an_emptied_table(writer: RouteWriter, cache: NearCache, redis: Redis) -> None:

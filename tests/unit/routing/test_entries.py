@@ -1,6 +1,6 @@
 """How much the near cache keeps."""
 
-from modelport_routing.entries import Entries, Entry
+from modelport_routing.entries import Entries, Entry, IndexEntry, Indexes
 
 
 def entry(key: str, *, present: bool) -> Entry:
@@ -48,3 +48,30 @@ def test_doubt_takes_the_trust_not_the_entry() -> None:
 
 def test_an_entry_shows_what_it_knows() -> None:
     assert repr(entry("provider/a/b", present=True)) == "<Entry provider/a/b present revision=1 seq=1 verified>"
+
+
+def test_empty_indexes_are_a_bounded_lru_and_push_out_no_other() -> None:
+    indexes = Indexes(max_filled=2, max_empty=3)
+    indexes.put(IndexEntry("listing", {"m": "1"}))
+    for name in "abc":
+        indexes.put(IndexEntry(name, {}))
+    assert indexes.find("a") is not None
+    indexes.put(IndexEntry("d", {}))
+    assert [name for name in "abcd" if indexes.find(name) is not None] == ["a", "c", "d"]
+    assert indexes.find("listing") is not None
+    for name in "xy":
+        indexes.put(IndexEntry(name, {"m": "1"}))
+    assert [kept.name for kept in indexes if kept.fields] == ["x", "y"]
+    assert len(indexes) == 5
+
+
+def test_an_index_is_filled_or_empty_never_both() -> None:
+    indexes = Indexes()
+    indexes.put(IndexEntry("a", {"m": "1"}))
+    indexes.put(IndexEntry("a", {}))
+    assert [kept.fields for kept in indexes] == [{}]
+    indexes.put(IndexEntry("a", {"m": "1"}))
+    indexes.put(IndexEntry("b", {}))
+    for name in ("a", "b", "unknown"):
+        indexes.doubt(name)
+    assert [kept.verified for kept in indexes] == [False, False]
