@@ -241,7 +241,7 @@ async def test_something_else_on_the_port_does_not_end_the_connecting(tmp_path: 
     greeted = asyncio.Event()
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b'INFO []\r\n')
+        writer.write(b"INFO []\r\n")
         with contextlib.suppress(OSError):
             await writer.drain()
         greeted.set()
