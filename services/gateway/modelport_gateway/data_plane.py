@@ -157,11 +157,8 @@ class DataPlane:
             is_simple = exchange.upload.done and exchange.listing is None and head.min_revision is None
             if is_simple and self._send_now(exchange):
                 return
-        except GatewayError as error:
-            exchange.fail(error)
-            return
-        except Exception:
-            exchange.fail(_unexpected(exchange))
+        except Exception as error:
+            exchange.fail(_failure(exchange, error))
             return
         exchange.task = asyncio.get_running_loop().create_task(self._serve(exchange))
 
@@ -184,7 +181,6 @@ class DataPlane:
     # The way of a request that has to wait for something
 
     async def _serve(self, exchange: Exchange) -> None:
-        failure: GatewayError
         try:
             if exchange.listing is not None:
                 body = await self._listing(exchange.route.workspace, exchange.listing)
@@ -193,18 +189,12 @@ class DataPlane:
             else:
                 await self._send_later(exchange)
                 exchange.task = None
-            return
         except asyncio.CancelledError:
             exchange.task = None
             raise
-        except GatewayError as error:
-            failure = error
-        except TableAwayError as error:
-            failure = TableAwayHereError(str(error) or "the routing table is away; try again")
-        except Exception:
-            failure = _unexpected(exchange)
-        exchange.task = None
-        exchange.fail(failure)
+        except Exception as error:
+            exchange.task = None
+            exchange.fail(_failure(exchange, error))
 
     async def _listing(self, workspace: str, model_id: str) -> bytes:
         return await (show_model(self._table, workspace, model_id) if model_id else list_models(self._table, workspace))
@@ -255,19 +245,23 @@ class DataPlane:
         assert target is not None
         try:
             connection = await self._pool.connect(target.base.origin)
-        except GatewayError as error:
-            exchange.task = None
-            exchange.fail(error)
-            return
+            try:
+                # `data` holds the first attempt's credential, and connecting took its time. An old value serves on
+                # while the vault is away; one that was rotated or deleted does not.
+                await self._get_credential(target)
+                if exchange.secret_version != target.secret_version or connection.transport.is_closing():
+                    raise UpstreamClosedError(f"{target.base.origin} closed the connection before it answered")
+            except BaseException:
+                connection.discard()
+                raise
         except asyncio.CancelledError:
             exchange.task = None
             raise
-        exchange.task = None
-        if exchange.secret_version != target.secret_version or not self._has_credential(target):
-            # `data` holds the credential of the first attempt, which is no longer the one to send.
-            connection.discard()
-            exchange.fail(UpstreamClosedError(f"{target.base.origin} closed the connection before it answered"))
+        except Exception as error:
+            exchange.task = None
+            exchange.fail(_failure(exchange, error))
             return
+        exchange.task = None
         exchange.send(connection, data)
 
     # prepare and send
@@ -283,6 +277,9 @@ class DataPlane:
         """Put the request together and send it; nothing is awaited between the credential's check and here."""
         exchange.target = target
         exchange.secret_version = target.secret_version
+        if target.secret_version < 0 and target.secret_key is not None:
+            connection.discard()
+            raise SecretMissingError(f"the credential of provider {target.label} was deleted meanwhile; try again")
         try:
             request = outgoing(
                 exchange.head,
@@ -325,8 +322,12 @@ def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:
     return connection_class(data_plane)
 
 
-def _unexpected(exchange: Exchange) -> GatewayError:
-    """Log the error that is being handled; the client learns that it is the gateway's."""
+def _failure(exchange: Exchange, error: Exception) -> GatewayError:
+    """Say what the client is told. What nobody foresaw is logged; the client learns that it is the gateway's."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, TableAwayError):
+        return TableAwayHereError(str(error) or "the routing table is away; try again")
     log.exception("a request failed in the gateway", route=exchange.route.path.decode())
     return GatewayError("the gateway failed; its log says why")
 

@@ -1,7 +1,7 @@
 """The provider's key: fetched once per version, replaced when rotated, never sent once deleted."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,10 +23,14 @@ class Vault:
     version: int = 1
     is_away: bool = False
     is_unreadable: bool = False
+    on_ask: Callable[[], None] | None = None
+    """What happens elsewhere while the service answers."""
     asked: list[RawRequest] = field(default_factory=list)
 
     async def answer(self, request: RawRequest, answering: Answering) -> None:
         self.asked.append(request)
+        if self.on_ask is not None:
+            self.on_ask()
         if self.is_away:
             answering.reset()
             return
@@ -209,23 +213,6 @@ async def test_a_key_deleted_while_the_body_is_coming_is_not_sent(
     assert len(upstream.requests) == 1
 
 
-async def test_a_repeated_request_carries_no_key_that_was_deleted_meanwhile(
-    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
-) -> None:
-    async def close_after_the_second(_: RawRequest, answering: Answering) -> None:
-        if len(upstream.requests) == 2:
-            table.remove("secret/default/key", 2)
-            answering.close()  # on a reused connection: the gateway may repeat a GET
-            return
-        await answering.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    upstream.script = close_after_the_second
-    async with await RawClient.connect(gateway.url) as client:
-        assert (await ask(client)).status == 200
-        assert code_of(await ask(client)) == (502, "upstream_closed")
-    assert len(upstream.requests) == 2
-
-
 async def test_a_key_that_the_service_cannot_open_is_said_so(gateway: Gateway, vault: Vault) -> None:
     vault.is_unreadable = True
     async with await RawClient.connect(gateway.url) as client:
@@ -237,3 +224,83 @@ async def test_the_key_s_header_is_sent_once(gateway: Gateway, upstream: Scripte
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
     assert upstream.last.values("x-token") == [b"sk-one"]
+
+
+async def test_a_key_deleted_while_it_is_fetched_is_not_sent(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200  # a warm connection: nothing is awaited after the fetch
+        vault.value, vault.version = "sk-two", 2
+        mark(table, 2)
+        vault.on_ask = lambda: table.remove("secret/default/key", 3)
+        assert code_of(await ask(client)) == (424, "secret_missing")
+    assert len(upstream.requests) == 1
+
+
+def losing(upstream: ScriptedUpstream, meanwhile: Callable[[], None]) -> None:
+    """Let the provider lose its second request, on a reused connection, and something happen before the repetition."""
+
+    async def script(_: RawRequest, answering: Answering) -> None:
+        if len(upstream.requests) == 2:
+            meanwhile()
+            answering.close()
+            return
+        await answering.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    upstream.script = script
+
+
+async def test_a_request_is_repeated_where_the_marker_must_be_asked_for(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
+) -> None:
+    def doubt() -> None:
+        table.hides = True
+
+    losing(upstream, doubt)
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        assert (await ask(client)).status == 200
+    assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert len(upstream.requests) == 3
+
+
+async def test_a_request_is_repeated_with_the_old_key_while_the_service_is_away(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    def rotate() -> None:
+        mark(table, 2)
+        vault.is_away = True
+
+    losing(upstream, rotate)
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        assert (await ask(client)).status == 200
+    assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert len(upstream.requests) == 3
+
+
+async def test_a_request_is_not_repeated_with_a_key_that_was_rotated_meanwhile(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable, vault: Vault
+) -> None:
+    def rotate() -> None:
+        mark(table, 2)
+        vault.value, vault.version = "sk-two", 2
+
+    losing(upstream, rotate)
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        assert code_of(await ask(client)) == (502, "upstream_closed")
+        assert (await ask(client)).status == 200
+    assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+    assert len(upstream.requests) == 3
+
+
+async def test_a_repetition_whose_key_was_deleted_says_so(
+    gateway: Gateway, upstream: ScriptedUpstream, table: MemoryTable
+) -> None:
+    losing(upstream, lambda: table.remove("secret/default/key", 2))
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+        assert code_of(await ask(client)) == (424, "secret_missing")
+    assert len(upstream.requests) == 2

@@ -134,7 +134,12 @@ class SecretValues:
         # Not "or newer": a vault restored from a backup counts its revisions from an earlier one again.
         if held.value is not None and held.value.version == version:
             return held.value
-        return await self._fetch(held, key, workspace, name, version)
+        value = await self._fetch(held, key, workspace, name, version)
+        # Fetching takes its time, and the secret may be gone by now; what a verified marker says is said at once.
+        if not (await self._table.get(key)).present:
+            self._drop(key)
+            raise _missing(label)
+        return value
 
     async def _fetch(self, held: _Held, key: str, workspace: str, name: str, version: int) -> SecretValue:
         label = f"{workspace}/{name}"
