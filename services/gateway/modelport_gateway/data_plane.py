@@ -97,12 +97,14 @@ class DataPlane:
         self._routes: dict[bytes, RouteName] = {}
         self._ticker = Ticker(tick_s, self._tick)
         self._swept_at = 0.0
+        self._sweeping: asyncio.Task[None] | None = None
 
     # Life
 
     def start(self) -> None:
         """Begin to keep time; needs the running event loop."""
         self._ticker.start()
+        self._sweeping = asyncio.get_running_loop().create_task(self._secrets.run_sweeps(), name="secret sweeps")
 
     def begin_drain(self) -> None:
         """From now on every reply closes its connection, so that clients come back somewhere else."""
@@ -114,6 +116,9 @@ class DataPlane:
         for exchange in list(self.context.active):
             exchange.fail(DrainingError("this gateway is shutting down; try again"))
         self._ticker.stop()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         self._pool.close()
         self.context.access_log.flush()
 
@@ -315,6 +320,7 @@ class DataPlane:
             raise
         if secret.version != target.secret_version:
             target.set_secret(secret.value, secret.version)
+            self._secrets.given_to(target.workspace, target.secret_name, target)
 
 
 def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:

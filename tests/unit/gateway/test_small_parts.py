@@ -6,13 +6,14 @@ import json
 import httpx
 import pytest
 
-from modelport_contracts.records import SecretRecord
+from modelport_contracts.records import ProviderRecord, SecretRecord
 from modelport_gateway.account.access_log import AccessLog, Record, safe
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.admit.admission import admit, has_passed
 from modelport_gateway.errors import EgressRefusedError, LoopError, SecretsAwayError, UnavailableError
 from modelport_gateway.parse.head import parse_request_head
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
+from modelport_gateway.prepare.target import Target
 from modelport_gateway.prepare.url import parse_host_url
 from modelport_gateway.relay.cors import is_allowed
 from modelport_gateway.send.connection import UpstreamConnection
@@ -129,6 +130,83 @@ async def test_the_grace_of_an_old_value_ends() -> None:
         now = 1301.0
         with pytest.raises(SecretsAwayError):
             await secrets.get("ws", "key")
+
+
+class Answering200:
+    """A vault whose one secret has a version of its own."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.status = b"200 OK"
+
+    async def __call__(self, _: RawRequest, answering: Answering) -> None:
+        await answering.send(
+            b"HTTP/1.1 %b\r\nx-modelport-revision: secrets.%d\r\nContent-Length: 13\r\n\r\n"
+            % (self.status, self.version)
+            + b'{"value":"v"}'
+        )
+
+
+async def test_a_value_newer_than_its_marker_is_not_fetched_for_each_request() -> None:
+    now = 1000.0
+    vault = Answering200(2)
+    table = MemoryTable()
+    mark(table, 1)  # the change to 2 has not arrived: the bus is away
+    async with ScriptedUpstream(vault) as service, httpx.AsyncClient(trust_env=False) as http:
+        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: now)
+        for _ in range(10):
+            assert await secrets.get("ws", "key") == SecretValue("v", 2)
+        assert len(service.requests) == 1
+        now += 6
+        vault.version = 1  # restored from a backup meanwhile: what was newer is not believed for ever
+        assert await secrets.get("ws", "key") == SecretValue("v", 1)
+        assert len(service.requests) == 2
+        vault.version = 3
+        mark(table, 3)
+        for _ in range(3):
+            assert await secrets.get("ws", "key") == SecretValue("v", 3)
+    assert len(service.requests) == 3
+
+
+@pytest.mark.parametrize("status", [b"401 Unauthorized", b"403 Forbidden"])
+async def test_a_refused_token_is_said_so(status: bytes) -> None:
+    vault = Answering200(1)
+    vault.status = status
+    table = MemoryTable()
+    mark(table, 1)
+    async with ScriptedUpstream(vault) as service, httpx.AsyncClient(trust_env=False) as http:
+        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+        with pytest.raises(SecretsAwayError, match="MODELPORT_SERVICE_TOKEN_FILE"):
+            await secrets.get("ws", "key")
+    async with httpx.AsyncClient(trust_env=False) as http:
+        nobody = SecretValues(table, SecretsClient(http, "http://127.0.0.1:1", "t"), clock=lambda: 0.0)
+        with pytest.raises(SecretsAwayError, match="does not answer"):
+            await nobody.get("ws", "key")
+
+
+@pytest.mark.parametrize("hides", [False, True])
+async def test_a_deleted_secret_s_value_is_forgotten_by_all_who_hold_it(hides: bool) -> None:
+    table = MemoryTable(hides=hides)
+    mark(table, 1)
+    record = ProviderRecord(
+        id="p", workspace="ws", name="p", host_url="http://h", status="READY", generation=1, api_key_secret_name="key"
+    )
+    target = Target(record, b"CDN-Loop: x")
+    async with ScriptedUpstream(Answering200(1)) as service, httpx.AsyncClient(trust_env=False) as http:
+        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+        value = await secrets.get("ws", "key")
+        target.set_secret(value.value, value.version)
+        secrets.given_to("ws", "key", target)
+        await secrets.sweep()
+        assert b"Bearer v" in target.block[1]
+        table.remove("secret/ws/key", 2)
+        await secrets.sweep()
+        assert b"Bearer" not in target.block[1]
+        assert target.secret_version == -1
+        # made again with the same version: nothing was kept
+        mark(table, 1)
+        await secrets.get("ws", "key")
+    assert len(service.requests) == 2
 
 
 async def test_many_waiters_make_one_fetch() -> None:

@@ -5,21 +5,30 @@ service once per version and kept here; the request path looks at the marker onl
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
+import structlog
 
 from modelport_contracts.errors import REVISION_HEADER, SERVICE_TOKEN_HEADER
 from modelport_contracts.records import SecretRecord, record_key
 from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError, SecretUnreadableError
 from modelport_gateway.route.table import Entry, RoutingTable
+from modelport_routing.errors import TableAwayError
+
+log = structlog.get_logger()
 
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.05
 _BACKOFF_S: Final = 1.0
 """After a failed fetch a value of an older version is served this long before the next try."""
+_AHEAD_S: Final = 5.0
+"""A value newer than its marker is served this long before it is fetched again: changes are late then."""
+SWEEP_EVERY_S: Final = 5.0
+_NO_VALUE: Final = "answered with something else than a value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class SecretValue:
 
 
 class SecretsUnreachableError(Exception):
-    """The secrets service does not answer, or not in the way it should."""
+    """The secrets service does not answer, or not in the way it should; the text continues its name."""
 
 
 class SecretsClient:
@@ -55,7 +64,7 @@ class SecretsClient:
         try:
             reply = await self._http.get(url, headers=self._headers, timeout=self._timeout_s, follow_redirects=False)
         except httpx.HTTPError as error:
-            raise SecretsUnreachableError(type(error).__name__) from None
+            raise SecretsUnreachableError(f"does not answer ({type(error).__name__})") from None
         if reply.status_code == 404:
             return None
         if _code(reply) == SecretUnreadableError.code:
@@ -63,15 +72,19 @@ class SecretsClient:
                 f"the secrets service cannot open secret {workspace}/{name} with the key it has; store the value "
                 "again, or start the service with the former key"
             )
+        if reply.status_code in (401, 403):
+            raise SecretsUnreachableError(
+                f"refuses this gateway's service token (status {reply.status_code}); check MODELPORT_SERVICE_TOKEN_FILE"
+            )
         if reply.status_code != 200:
-            raise SecretsUnreachableError(f"status {reply.status_code}")
+            raise SecretsUnreachableError(f"answered with status {reply.status_code}")
         try:
             value = reply.json()["value"]
             version = int(reply.headers[REVISION_HEADER].rpartition(".")[2])
         except (ValueError, KeyError, TypeError):
-            raise SecretsUnreachableError("a reply of another shape") from None
+            raise SecretsUnreachableError(_NO_VALUE) from None
         if not isinstance(value, str):
-            raise SecretsUnreachableError("a reply of another shape")
+            raise SecretsUnreachableError(_NO_VALUE)
         return SecretValue(value, version)
 
 
@@ -84,17 +97,29 @@ def _code(reply: httpx.Response) -> str:
         return ""
 
 
+class Holder(Protocol):
+    """Who was given a value and forgets it when told: a target."""
+
+    def drop_secret(self) -> None: ...
+
+
 class _Held:
     """What is known of one secret."""
 
-    __slots__ = ("fetch", "retry_at", "superseded_at", "value")
+    __slots__ = ("ahead_of", "ahead_until", "fetch", "holders", "retry_at", "superseded_at", "value", "why")
 
     def __init__(self) -> None:
         self.value: SecretValue | None = None
+        self.holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+        self.ahead_of = -1
+        """The marker's version for which a newer value was fetched; it serves for that marker until `ahead_until`."""
+        self.ahead_until = 0.0
         self.fetch: asyncio.Task[SecretValue | None] | None = None
         self.superseded_at: float | None = None
         """When a newer version than the held one was first seen and could not be fetched."""
         self.retry_at = 0.0
+        self.why = ""
+        """What the secrets service did at the last fetch that brought nothing."""
 
 
 class SecretValues:
@@ -131,8 +156,10 @@ class SecretValues:
             raise _missing(label)
         version = marker_version(marker)
         held = self._held.setdefault(key, _Held())
-        # Not "or newer": a vault restored from a backup counts its revisions from an earlier one again.
-        if held.value is not None and held.value.version == version:
+        # Not just "or newer": a vault restored from a backup counts its revisions from an earlier one again.
+        if held.value is not None and (
+            held.value.version == version or (held.ahead_of == version and self._clock() < held.ahead_until)
+        ):
             return held.value
         value = await self._fetch(held, key, workspace, name, version)
         # Fetching takes its time, and the secret may be gone by now; what a verified marker says is said at once.
@@ -141,16 +168,49 @@ class SecretValues:
             raise _missing(label)
         return value
 
+    def given_to(self, workspace: str, name: str, holder: Holder) -> None:
+        """Note who keeps a value that `get` returned just now."""
+        held = self._held.get(record_key("secret", workspace, name))
+        if held is not None:
+            held.holders.add(holder)
+
+    async def sweep(self) -> None:
+        """Forget the values of secrets that are gone, here and with their holders, also if nobody asks any more."""
+        doubted = []
+        for key in list(self._held):
+            marker = self._table.peek(key)
+            if marker is None:
+                doubted.append(key)
+            elif not marker.present:
+                self._drop(key)
+        for key in doubted:
+            try:
+                if not (await self._table.get(key)).present:
+                    self._drop(key)
+            except TableAwayError:
+                return  # not proven gone
+
+    async def run_sweeps(self) -> None:
+        """Sweep every few seconds until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("looking for values of deleted secrets failed")
+
     async def _fetch(self, held: _Held, key: str, workspace: str, name: str, version: int) -> SecretValue:
         label = f"{workspace}/{name}"
         if self._clock() < held.retry_at:
-            return self._older(held, label)
+            return self._older(held, label, held.why)
+        held.why = "has no value yet that is as new as the last change"
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_S)
             try:
                 value = await self._single_flight(held, workspace, name)
-            except SecretsUnreachableError:
+            except SecretsUnreachableError as error:
+                held.why = str(error)
                 break
             if value is None:
                 self._drop(key)
@@ -158,9 +218,10 @@ class SecretValues:
             if value.version >= version:
                 if self._held.get(key) is held:  # else it was deleted meanwhile
                     held.value, held.superseded_at, held.retry_at = value, None, 0.0
+                    held.ahead_of, held.ahead_until = version, self._clock() + _AHEAD_S
                 return value
         held.retry_at = self._clock() + (_BACKOFF_S if held.value is not None else 0.0)
-        return self._older(held, label)
+        return self._older(held, label, held.why)
 
     async def _single_flight(self, held: _Held, workspace: str, name: str) -> SecretValue | None:
         if held.fetch is None:
@@ -169,21 +230,21 @@ class SecretValues:
         # Shielded: a client that leaves must not fail the others that wait for the same value.
         return await asyncio.shield(held.fetch)
 
-    def _older(self, held: _Held, label: str) -> SecretValue:
+    def _older(self, held: _Held, label: str, why: str) -> SecretValue:
         now = self._clock()
         if held.value is not None:
             if held.superseded_at is None:
                 held.superseded_at = now
             if now - held.superseded_at < self._grace_s:
                 return held.value
-        raise SecretsAwayError(
-            f"the value of secret {label} is not known here and the secrets service does not answer; try again"
-        )
+        raise SecretsAwayError(f"the value of secret {label} is not known here: the secrets service {why}; try again")
 
     def _drop(self, key: str) -> None:
         held = self._held.pop(key, None)
         if held is not None:
             held.value = None
+            for holder in list(held.holders):
+                holder.drop_secret()
 
 
 def marker_version(marker: Entry) -> int:

@@ -22,6 +22,7 @@ class Target:
     """Where and how one provider is called. Holds the credential it was last given, and never shows it."""
 
     __slots__ = (
+        "__weakref__",
         "_auth",
         "_common",
         "base",
