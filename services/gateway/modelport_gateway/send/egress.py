@@ -7,7 +7,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from modelport_gateway.errors import (
@@ -18,10 +18,11 @@ from modelport_gateway.errors import (
     TlsFailedError,
 )
 from modelport_gateway.prepare.url import Origin
+from modelport_gateway.send.resolver import Address, Resolver, in_turns
 
 P = TypeVar("P", bound=asyncio.Protocol)
-Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
-"""(family, socket address)."""
+_MAX_ADDRESSES = 4
+"""More of one name are not tried."""
 
 
 class Egress:
@@ -37,31 +38,42 @@ class Egress:
         *,
         connect_timeout_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._own = {(ipaddress.ip_address(address), port) for address, port in own_addresses}
         self._own_ports = {port for address, port in self._own if address.is_unspecified}
         self._connect_timeout_s = connect_timeout_s
+        self._resolver = resolver or Resolver()
         self._tls = tls if tls is not None else ssl.create_default_context()
 
     async def connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P]) -> P:
-        """Connect to one of the origin's addresses, trying them in order.
+        """Connect to one of the origin's addresses, trying them in order, each for its share of the time.
 
         Raises ConnectFailedError, ConnectTimeoutError, TlsFailedError, EgressRefusedError.
         """
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                return await self._connect(origin, make_protocol)
+            async with asyncio.timeout(self._connect_timeout_s) as time_limit:
+                return await self._connect(origin, make_protocol, time_limit.when() or 0.0)
         except TimeoutError:
-            raise ConnectTimeoutError(
-                f"no connection to {origin} within {self._connect_timeout_s:g} s; is the provider's host_url right?"
-            ) from None
+            raise self._took_too_long(origin) from None
 
-    async def _connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P]) -> P:
+    def _took_too_long(self, origin: Origin) -> ConnectTimeoutError:
+        return ConnectTimeoutError(
+            f"no connection to {origin} within {self._connect_timeout_s:g} s; is the provider's host_url right?"
+        )
+
+    async def _connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P], until: float) -> P:
         failure: GatewayError | None = None
-        for family, address in await _resolve(origin):
+        now = asyncio.get_running_loop().time
+        addresses = in_turns(await self._addresses(origin), _MAX_ADDRESSES)
+        for position, (family, address) in enumerate(addresses):
             try:
                 self._check(origin, address[0], address[1])
-                return await self._connect_to(origin, family, address, make_protocol)
+                # Else one that swallows packets, often IPv6, would use up the time of all behind it.
+                async with asyncio.timeout((until - now()) / (len(addresses) - position)):
+                    return await self._connect_to(origin, family, address, make_protocol)
+            except TimeoutError:
+                failure = self._took_too_long(origin)
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
                 failure = TlsFailedError(f"TLS to {origin} failed: {reason}")
@@ -71,6 +83,12 @@ class Egress:
             except EgressRefusedError as error:
                 failure = error
         raise failure or ConnectFailedError(f"{origin} has no address")
+
+    async def _addresses(self, origin: Origin) -> Sequence[Address]:
+        try:
+            return _literal(origin) or await self._resolver.resolve(origin.host, origin.port)
+        except (OSError, UnicodeError):
+            raise ConnectFailedError(f"the name {origin.host} cannot be resolved; check the host_url") from None
 
     async def _connect_to(
         self,
@@ -111,19 +129,12 @@ def _refused(origin: Origin) -> EgressRefusedError:
     return EgressRefusedError(f"{origin} is this gateway itself; a provider's host_url must name another server")
 
 
-async def _resolve(origin: Origin) -> list[Address]:
+def _literal(origin: Origin) -> list[Address]:
+    """Return the address that the origin names itself, if it does."""
     try:
         ip = ipaddress.ip_address(origin.host)
     except ValueError:
-        pass
-    else:
-        if ip.version == 6:
-            return [(socket.AF_INET6, (origin.host, origin.port, 0, 0))]
-        return [(socket.AF_INET, (origin.host, origin.port))]
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            origin.host, origin.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
-    except (socket.gaierror, UnicodeError):
-        raise ConnectFailedError(f"the name {origin.host} cannot be resolved; check the host_url") from None
-    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
+        return []
+    if ip.version == 6:
+        return [(socket.AF_INET6, (origin.host, origin.port, 0, 0))]
+    return [(socket.AF_INET, (origin.host, origin.port))]
