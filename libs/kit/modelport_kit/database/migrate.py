@@ -25,9 +25,16 @@ async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool)
         await (migrate if migrate_now else check_schema)(database, scripts)
     except (DBAPIError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise SettingsError(f"the database cannot be opened: {reason}") from None
+        raise SettingsError(f"{_which(database)} cannot be opened: {reason}") from None
     finally:
         await database.close()
+
+
+def _which(database: Database) -> str:
+    """Name the database in an error: a file that a backup can be restored over, or the server's."""
+    if not database.is_sqlite:
+        return "the database"
+    return f"the database {database.engine.url.database} (restore it from a backup, or move it away to begin anew)"
 
 
 async def migrate(database: Database, scripts: Path) -> None:
