@@ -42,7 +42,7 @@ from modelport_gateway.prepare.target import Target
 from modelport_gateway.relay.context import Context, Timeouts
 from modelport_gateway.relay.cors import is_preflight, preflight_lines
 from modelport_gateway.relay.exchange import Exchange
-from modelport_gateway.route.listing import list_models, show_model
+from modelport_gateway.route.listing import Listings
 from modelport_gateway.route.lookup import Gathered, Known, UnknownHereError
 from modelport_gateway.route.resolve import find_target, min_revision
 from modelport_gateway.route.table import RoutingTable
@@ -82,6 +82,7 @@ class DataPlane:
     ) -> None:
         self._table = table
         self._known = Known(table)
+        self._listings = Listings(table)
         self._secrets = secrets
         self._clock = clock or Clock()
         self._token = f"modelport-{gateway_id}".encode()
@@ -202,7 +203,8 @@ class DataPlane:
             exchange.fail(_failure(exchange, error))
 
     async def _listing(self, workspace: str, model_id: str) -> bytes:
-        return await (show_model(self._table, workspace, model_id) if model_id else list_models(self._table, workspace))
+        listings = self._listings
+        return await (listings.show_model(workspace, model_id) if model_id else listings.list_models(workspace))
 
     async def _send_later(self, exchange: Exchange) -> None:
         head, kind = exchange.head, exchange.route.kind

@@ -4,8 +4,18 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
-from modelport_contracts.records import Change, Envelope, ProviderRecord
+from modelport_contracts.records import (
+    Change,
+    Envelope,
+    IndexEntry,
+    ModelRecord,
+    ProviderRecord,
+    ServedBy,
+    VirtualModelRecord,
+    listing_index,
+)
 from modelport_routing import NearCache, Outcome, RouteWriter
 from modelport_testing.gateway_harness import BASE, Gateway
 from modelport_testing.polling import eventually
@@ -84,6 +94,38 @@ async def test_known_routes_outlive_redis_and_unknown_ones_are_503(
         assert unknown.status == 503
         assert json.loads(unknown.body)["error"]["code"] == "table_away"
         assert unknown.value("retry-after") == b"1"
+
+
+async def test_a_listing_reads_many_records_at_once(
+    gateway: Gateway, writer: RouteWriter, valkey: ValkeyServer
+) -> None:
+    for number in range(150):
+        record = VirtualModelRecord(
+            workspace="default", name=f"m{number}", created=1, default_model_entity="default/entity", models=()
+        )
+        envelope = Envelope(
+            key=f"virtual-model/default/m{number}",
+            source="models",
+            incarnation="one",
+            revision=number + 1,
+            operation="put",
+            index=(IndexEntry(index=listing_index("default"), field=f"m{number}", value="1"),),
+        )
+        assert await writer.apply(Change(envelope=envelope, payload=record.payload())) is Outcome.APPLIED
+    model = ModelRecord(
+        workspace="default", name="entity", served_by=(ServedBy(provider="default/openai", served_id="x"),)
+    )
+    envelope = Envelope(key="model/default/entity", source="models", incarnation="one", revision=151, operation="put")
+    assert await writer.apply(Change(envelope=envelope, payload=model.payload())) is Outcome.APPLIED
+    listing = build_request("GET", f"{BASE}/openai/-/v1/models")
+    async with Redis.from_url(valkey.url, protocol=2, decode_responses=True) as redis:
+        before = (await redis.info("commandstats"))["cmdstat_mget"]["calls"]
+        async with await RawClient.connect(gateway.url) as client:
+            first = await ask(client, listing)
+            assert len(json.loads(first.body)["data"]) == 150
+            assert (await ask(client, listing)).body == first.body
+        calls = (await redis.info("commandstats"))["cmdstat_mget"]["calls"] - before
+    assert calls <= 12, "two batches of two readings each, twice where nothing is kept"
 
 
 async def test_the_asked_revision_is_read_from_redis(

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -62,8 +62,16 @@ class MemoryTable:
         self.asked.append(key)
         return self._find(key)
 
+    async def get_many(self, wanted: Sequence[str], /) -> dict[str, MemoryEntry]:
+        self.asked.extend(wanted)
+        return {key: self._find(key) for key in wanted}
+
+    def peek_index(self, name: str, /) -> Mapping[str, str] | None:
+        return None if self.hides else self.indexes.setdefault(name, {})
+
     async def index(self, name: str, source: Source, /) -> Mapping[str, str]:
-        return self.indexes.get(name, {})
+        self.asked.append(name)
+        return self.indexes.setdefault(name, {})
 
     def _find(self, key: str) -> MemoryEntry:
         return self.records.setdefault(key, MemoryEntry(False, 0, None))

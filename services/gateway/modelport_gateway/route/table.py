@@ -1,6 +1,6 @@
 """The routing table as the data plane sees it: a near cache that is looked at, and asked when it does not know."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from modelport_contracts.records import Source
@@ -41,5 +41,13 @@ class RoutingTable(Protocol):
         ...
 
     async def get(self, key: str, /, *, min_revision: int = 0) -> Entry: ...
+
+    async def get_many(self, wanted: Sequence[str], /) -> Mapping[str, Entry]:
+        """Do what `get` does for several keys."""
+        ...
+
+    def peek_index(self, name: str, /) -> Mapping[str, str] | None:
+        """Return a verified index, the same object as long as it is the same; None means: ask `index`."""
+        ...
 
     async def index(self, name: str, source: Source, /) -> Mapping[str, str]: ...
