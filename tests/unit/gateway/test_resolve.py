@@ -49,19 +49,9 @@ def table() -> MemoryTable:
 
 def find(table: MemoryTable, model: str | None = None, name: str = "vv") -> tuple[str, str]:
     kind = RouteKind.MODEL if model is None else RouteKind.OPENAI
-    look = Known(table) if model is None else _Indexed(table)
-    target, served = find_target(look, RouteName(kind, "ws", name, b""), model, LOOP)
+    target, served = find_target(Known(table), RouteName(kind, "ws", name, b""), model, LOOP)
     assert served is not None
     return target.name, served.decode()
-
-
-class _Indexed(Known):
-    def __init__(self, table: MemoryTable) -> None:
-        super().__init__(table)
-        self._indexes = table.indexes
-
-    def index(self, name: str) -> dict[str, str]:
-        return self._indexes.get(name, {})
 
 
 def test_the_order_of_targets() -> None:
@@ -155,3 +145,12 @@ def test_compiled_records_live_as_long_as_their_entry(table: MemoryTable) -> Non
     put_provider(table, "one")
     find(table)
     assert table.records["provider/ws/one"].compiled is not before
+
+
+async def test_a_vendor_s_id_is_found_without_asking_where_its_index_is_known(table: MemoryTable) -> None:
+    table.indexes[vendor_index("ws", "meta/llama")] = {"mm": ""}
+    assert find(table, "meta/llama")[0] == "one"
+    assert table.asked == []
+    table.hides = True
+    with pytest.raises(UnknownHereError):
+        find(table, "meta/llama")

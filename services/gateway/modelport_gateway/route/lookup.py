@@ -32,10 +32,11 @@ class Lookup(Protocol):
 class Known:
     """What can be said without asking."""
 
-    __slots__ = ("_peek",)
+    __slots__ = ("_peek", "_peek_index")
 
     def __init__(self, table: RoutingTable) -> None:
         self._peek = table.peek
+        self._peek_index = table.peek_index
 
     def record(self, key: str) -> Entry:
         entry = self._peek(key)
@@ -44,7 +45,10 @@ class Known:
         return entry
 
     def index(self, name: str) -> Mapping[str, str]:
-        raise UnknownHereError(name, "models")
+        fields = self._peek_index(name)
+        if fields is None:
+            raise UnknownHereError(name, "models")
+        return fields
 
 
 class Gathered:
