@@ -308,3 +308,18 @@ async def test_the_gateway_is_no_provider_of_its_own(
     table.put("provider/default/openai", provider(upstream, host_url=f"http://localhost:{gateway.port}"))
     response = await exchange(gateway.url, build_request("GET", ROUTE + "x"))
     assert (response.status, json.loads(response.body)["error"]["code"]) == (502, "egress_refused")
+
+
+@pytest.mark.parametrize("hides", [False, True])
+async def test_a_record_that_cannot_be_read_is_the_gateway_s_failure(
+    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream, hides: bool
+) -> None:
+    table.put("provider/default/broken", b'{"of another": "release"}')
+    table.hides = hides
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(build_request("GET", f"{BASE}/provider/broken/-/x"))
+        response = await client.read_response()
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (500, "internal_error")
+        await client.send(build_request("GET", f"{BASE}/provider/openai/-/x"))
+        assert (await client.read_response()).status == 200
+    assert len(upstream.requests) == 1
