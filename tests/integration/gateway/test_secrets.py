@@ -304,3 +304,13 @@ async def test_a_repetition_whose_key_was_deleted_says_so(
         assert (await ask(client)).status == 200
         assert code_of(await ask(client)) == (424, "secret_missing")
     assert len(upstream.requests) == 2
+
+
+async def test_a_deleted_key_is_forgotten_though_nobody_asks_any_more(gateway: Gateway, table: MemoryTable) -> None:
+    async with await RawClient.connect(gateway.url) as client:
+        assert (await ask(client)).status == 200
+    target = table.records["provider/default/openai"].compiled
+    assert b"sk-one" in target.block[1]
+    table.remove("provider/default/openai", 2)
+    table.remove("secret/default/key", 2)
+    await eventually(lambda: b"sk-one" not in target.block[1], 20)

@@ -154,3 +154,12 @@ async def test_a_vendor_s_id_is_found_without_asking_where_its_index_is_known(ta
     table.hides = True
     with pytest.raises(UnknownHereError):
         find(table, "meta/llama")
+
+
+def test_an_id_longer_than_any_that_is_served_is_never_looked_up(table: MemoryTable) -> None:
+    table.hides = True  # any look-up would be an UnknownHereError
+    with pytest.raises(NotFoundError) as caught:
+        find(table, "x" * 1_000_000)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(UnknownHereError):
+        find(table, "ws/" + "x" * 512)
