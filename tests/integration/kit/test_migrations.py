@@ -95,7 +95,7 @@ async def test_databases_that_cannot_be_opened(tmp_path: Path, postgres: Postgre
     missing = postgres.url("no_such_database")
     nobody = "postgresql://modelport:hunter2@127.0.0.1:1/x"
     for url in (f"sqlite:///{damaged}", f"sqlite:///{tmp_path}/no/folder/x.db", missing, nobody):
-        with pytest.raises(SettingsError, match="the database .*cannot be opened: ") as caught:
+        with pytest.raises(SettingsError, match=r"the database .*cannot be opened: ") as caught:
             await prepare(url, source, SERVICES[source][0], migrate_now=True)
         assert "\n" not in str(caught.value)
         assert "hunter2" not in str(caught.value)
