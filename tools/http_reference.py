@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from modelport_gateway.api.inference_paths import inference_description
 from modelport_gateway.api.ready import ready_router
 from modelport_gateway.front_door.platform import merge_descriptions, platform_router
-from modelport_kit.http import describe
+from modelport_kit.http import describe, operation_id
 from modelport_models.app import build_app as build_models
 from modelport_models.settings import ModelsSettings
 from modelport_secrets.app import build_app as build_secrets
@@ -46,7 +46,7 @@ def description() -> dict[str, Any]:
         nowhere = "http://127.0.0.1:1"
         models = build_models(ModelsSettings(**common, secrets_url=nowhere, gateway_url=nowhere))
         secrets = build_secrets(SecretsSettings(**common, models_url=nowhere, kek_file=folder / "kek"))
-    gateway = FastAPI(title="Modelport")
+    gateway = FastAPI(title="Modelport", generate_unique_id_function=operation_id)
     gateway.include_router(platform_router())
     gateway.include_router(ready_router())
     merged = merge_descriptions(describe(gateway), [describe(models), describe(secrets), inference_description()])

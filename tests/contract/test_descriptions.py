@@ -1,5 +1,6 @@
 """Each service describes itself: every operation, and errors of the one shape (docs/wire.md, 2)."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from modelport_contracts.errors import error_body
 from modelport_kit.http import describe
 from modelport_testing.services import KINDS, build_app, make_keys
 
+ROOT = Path(__file__).parents[2]
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -38,6 +40,20 @@ def test_every_operation_is_summed_up(description: dict[str, Any]) -> None:
     assert len(set(summaries)) == len(summaries)
     ids = [operation["operationId"] for operation in found.values()]
     assert len(set(ids)) == len(ids)
+
+
+def test_operation_ids_are_short_and_unique_over_all_services() -> None:
+    """Generated clients name their methods by them; the page is checked against the services' own descriptions."""
+    whole = json.loads((ROOT / "docs/openapi.json").read_text())
+    ids = [
+        operation["operationId"]
+        for item in whole["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+){1,3}", one) or one == "status" for one in ids), ids
+    assert {"list_providers", "get_virtual_model", "create_secret", "forward_openai_post", "health_live"} <= set(ids)
 
 
 def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,6 +58,7 @@ def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Rea
         openapi_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -64,6 +66,11 @@ def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Rea
     app.add_middleware(RequestEdge)
     app.include_router(_health_router(readiness))
     return app
+
+
+def operation_id(route: APIRoute) -> str:
+    """Name an operation in OpenAPI descriptions as its function: generated clients name their methods so."""
+    return route.name
 
 
 def _reply(status: int, code: str, message: str, detail: Any = None) -> JSONResponse:
@@ -201,20 +208,20 @@ def _health_router(readiness: Readiness) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live", summary="Is the process alive")
-    async def live() -> dict[str, str]:
+    async def health_live() -> dict[str, str]:
         return {"status": "live"}
 
     # probes of load balancers ask with HEAD
-    router.add_api_route("/live", live, methods=["HEAD"], include_in_schema=False)
+    router.add_api_route("/live", health_live, methods=["HEAD"], include_in_schema=False)
 
     @router.get("/ready", summary="Can the process serve", response_model=None)
-    async def ready() -> dict[str, str] | JSONResponse:
+    async def health_ready() -> dict[str, str] | JSONResponse:
         waiting = readiness.waiting_for()
         if not waiting:
             return {"status": "ready"}
         return JSONResponse({"detail": {"status": "not_ready", "waiting_for": waiting}}, status_code=503)
 
-    router.add_api_route("/ready", ready, methods=["HEAD"], include_in_schema=False, response_model=None)
+    router.add_api_route("/ready", health_ready, methods=["HEAD"], include_in_schema=False, response_model=None)
     return router
 
 

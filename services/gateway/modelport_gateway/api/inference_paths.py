@@ -32,7 +32,7 @@ def _forwarding(summary: str, description: str, parameters: list[dict[str, Any]]
             "tags": ["inference"],
             "summary": summary,
             "description": description,
-            "operationId": f"{method}_{kind}",
+            "operationId": f"forward_{kind}_{method}",
             "responses": {
                 "default": {"description": "The provider's reply, unchanged."},
                 **{
