@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import random
+import select
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -16,6 +19,13 @@ from modelport_kit.settings import ServiceSettings, SettingsError
 logger = structlog.get_logger(__name__)
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
+
+SAME_SIGNAL_S = 1.0
+"""Signals so close together are one wish: `timeout`, make and terminals signal a process and its group."""
+_LOOK_S = 0.1
+_QUICK_EXIT_S = 2.0
+"""What putting things away may take once somebody is in a hurry."""
+_MAX_ACCEPTS = 64
 
 
 def restart_delay_s(failures: int, jitter: float) -> float:
@@ -75,7 +85,8 @@ async def serve(
     """Serve until SIGTERM or SIGINT.
 
     `before_exit` runs between the signal and the closing of the listening sockets: uvicorn runs its lifespan
-    shutdown only after connections have closed, too late to tell anyone that this process is leaving.
+    shutdown only after connections have closed, too late to tell anyone that this process is leaving. A second
+    signal, at least SAME_SIGNAL_S later, ends all waiting: for `before_exit`, and for requests in flight.
     """
     server = _Server(config, before_exit)
     await server.serve(sockets=sockets)
@@ -85,12 +96,46 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, before_exit: Callable[[], Awaitable[None]] | None) -> None:
         super().__init__(config)
         self._before_exit = before_exit
+        self._asked_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            super().handle_exit(sig, frame)
+        elif now - self._asked_at >= SAME_SIGNAL_S:
+            self.force_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._before_exit is not None and not self.force_exit:
-            with contextlib.suppress(Exception):
-                await self._before_exit()
+        if self._before_exit is not None:
+            await self._leave(self._before_exit())
+        await _accept_all(sockets or [])
         await super().shutdown(sockets)
+        if self.force_exit:
+            # uvicorn skips it then; but whoever holds a stream should be told, and a bus be left in good order.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_QUICK_EXIT_S):
+                    await self.lifespan.shutdown()
+
+    async def _leave(self, before_exit: Awaitable[None]) -> None:
+        leaving = asyncio.ensure_future(before_exit)
+        while not leaving.done() and not self.force_exit:
+            await asyncio.wait({leaving}, timeout=_LOOK_S)
+        leaving.cancel()
+        [outcome] = await asyncio.gather(leaving, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            logger.error("leaving failed, exiting nevertheless", exc_info=outcome)
+
+
+async def _accept_all(listening: Sequence[socket.socket]) -> None:
+    """Let the loop accept what the kernel has accepted: with its listening socket it would be reset."""
+    poll = select.poll()
+    for listener in listening:
+        poll.register(listener.fileno(), select.POLLIN)
+    for _ in range(_MAX_ACCEPTS):
+        if not poll.poll(0):
+            return
+        await asyncio.sleep(0)
 
 
 def run_service(start: Callable[[], Coroutine[Any, Any, None]], *, name: str, event_loop: str = "uvloop") -> None:

@@ -24,6 +24,7 @@ from modelport_gateway.errors import (
     UpstreamClosedError,
 )
 from modelport_gateway.parse.connection import ClientConnection, connection_class
+from modelport_gateway.parse.hangup import HangupWatch
 from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.path import (
     OPENAI,
@@ -93,6 +94,7 @@ class DataPlane:
             self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry
         )
         self.connections: set[ClientConnection] = set()
+        self.hangups = HangupWatch()
         self.is_serving = True
         """False: inference is refused with 503 (joining, or left)."""
         self._routes: dict[bytes, RouteName] = {}
@@ -105,11 +107,14 @@ class DataPlane:
     def start(self) -> None:
         """Begin to keep time; needs the running event loop."""
         self._ticker.start()
+        self.hangups.start()
         self._sweeping = asyncio.get_running_loop().create_task(self._secrets.run_sweeps(), name="secret sweeps")
 
     def begin_drain(self) -> None:
         """From now on every reply closes its connection, so that clients come back somewhere else."""
         self.context.draining = True
+        for connection in self.connections:
+            connection.drain()
 
     async def close(self) -> None:
         """End what is left, streams with an error event, and close all connections to providers."""
@@ -117,6 +122,7 @@ class DataPlane:
         for exchange in list(self.context.active):
             exchange.fail(DrainingError("this gateway is shutting down; try again"))
         self._ticker.stop()
+        self.hangups.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)

@@ -6,6 +6,7 @@ the callbacks its parser would have made.
 """
 
 import asyncio
+import select
 import socket
 import struct
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from modelport_gateway.errors import (
     TargetTooLongError,
 )
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
+from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
 from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.path import INFERENCE_PREFIX, split_route, split_target
@@ -43,6 +45,7 @@ class Service(Protocol):
 
     context: Context
     connections: "set[ClientConnection]"
+    hangups: HangupWatch
 
     def open_exchange(
         self, client: "ClientConnection", head: RequestHead, route_part: bytes, tail: bytes, query: bytes
@@ -58,10 +61,11 @@ class Service(Protocol):
 class _ParserView:
     """What uvicorn's class asks its parser for; the head was parsed here."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head", "_is_last")
 
-    def __init__(self, head: RequestHead) -> None:
+    def __init__(self, head: RequestHead, *, is_last: bool) -> None:
         self._head = head
+        self._is_last = is_last
 
     def get_method(self) -> bytes:
         return self._head.method
@@ -70,7 +74,7 @@ class _ParserView:
         return "1.0" if self._head.is_http_10 else "1.1"
 
     def should_keep_alive(self) -> bool:
-        return self._head.keep_alive
+        return self._head.keep_alive and not self._is_last
 
     def should_upgrade(self) -> bool:
         return False
@@ -98,7 +102,8 @@ class ClientConnection(HttpToolsProtocol):
         self._closes = False
         """No further request is taken."""
         self._is_leaving = False
-        """uvicorn is about to exit: what has begun to come is still served."""
+        """uvicorn is about to exit: what has begun to come, or comes within a moment, is still served."""
+        self._idle_since = 0.0
         # Of the request
         self._exchange: Exchange | None = None
         self._body: Body = NO_BODY
@@ -109,16 +114,27 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: WatchedFlow = WatchedFlow(transport, self.service.hangups)
         self.service.connections.add(self)
-        self._deadline = self._context.clock.now + self._context.timeouts.head_s
+        self._idle_since = self._context.clock.now
+        self._deadline = self._idle_since + self._context.timeouts.head_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.service.connections.discard(self)
+        self.flow.close()
+        self._client_left()
+        self._buffer = b""
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """The client has closed. Or only its sending side, which is taken for the same (docs/dataplane.md, Ends)."""
+        # Not first when the connection is lost: that waits until what is left of the reply has been taken.
+        self._client_left()
+
+    def _client_left(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_left()
-        self._buffer = b""
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._closes and self._is_at_boundary:
@@ -236,7 +252,7 @@ class ClientConnection(HttpToolsProtocol):
         self.url = head.target
         for name, value in head.header_pairs():
             self.on_header(name, value)
-        self.parser = _ParserView(head)  # type: ignore[assignment]
+        self.parser = _ParserView(head, is_last=self._context.draining)  # type: ignore[assignment]
         try:
             self.on_headers_complete()
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):
@@ -332,7 +348,7 @@ class ClientConnection(HttpToolsProtocol):
             self._is_discarding = True
             self._discarded = 0
             self._linger()
-        elif self._closes or (self._is_leaving and not self._buffer):
+        elif self._closes:
             self.transport.close()
         else:
             self._await_next()
@@ -343,7 +359,9 @@ class ClientConnection(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _await_next(self) -> None:
-        self._deadline = self._context.clock.now + self._context.timeouts.keep_alive_s
+        timeouts = self._context.timeouts
+        self._idle_since = self._context.clock.now
+        self._deadline = self._idle_since + (timeouts.linger_s if self._is_leaving else timeouts.keep_alive_s)
         if self._buffer:
             # Not from here: a read full of small requests would nest as deeply as it is long.
             self.loop.call_soon(self._take_waiting)
@@ -353,25 +371,45 @@ class ClientConnection(HttpToolsProtocol):
             data, self._buffer = self._buffer, b""
             self._take_head(data)
 
+    def drain(self) -> None:
+        """Close after the reply that is outstanding, and say so in it."""
+        if self._asgi_is_busy:
+            super().shutdown()
+
     def shutdown(self) -> None:
-        """uvicorn is about to exit: finish what was begun, close what is idle."""
+        """uvicorn is about to exit: finish what was begun, close what is idle.
+
+        A client that was just answered may have sent its next request already: such a connection is closed once it
+        has been quiet for a moment.
+        """
         self._is_leaving = True
         if self._exchange is not None:
-            self._exchange.keep_alive = False
-        elif self._is_busy:
-            super().shutdown()
-        elif not self._buffer and self._body.done:
-            self.transport.close()
+            self._exchange.keep_alive = self._exchange.keep_alive and self._exchange.reply_begun
+        elif self._is_idle:
+            self._deadline = min(self._deadline, self._idle_since + self._context.timeouts.linger_s)
+        else:
+            self.drain()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._is_at_boundary and not self._buffer and not self._closes
 
     def check_time(self, now: float) -> None:
         """Close a connection that has waited too long for a head, a next request, or the end of a lost body."""
         if now < self._deadline or self.transport.is_closing():
             return
+        if self._is_idle and self._has_unread():
+            return  # it will have been idle no longer before this is asked again
         self._deadline = _NEVER
         if self._buffer and self._is_at_boundary and not self._closes:
             self._refuse(RequestTimeoutError("the request's headers did not come in time"))
         else:
             self.transport.close()
+
+    def _has_unread(self) -> bool:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def connection_class(service: Service) -> type[ClientConnection]:
