@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -91,6 +92,8 @@ SERVED = Table(
     Column("served_id", String(512), primary_key=True),
     Column("workspace", String(63), nullable=False),
     Column("entity", String(63), nullable=False),
+    # the entity's record has no room to name this provider; kept by store.catalog.follow
+    Column("left_out", Boolean, nullable=False, server_default=false()),
 )
 Index("ix_served_model_entity", SERVED.c.workspace, SERVED.c.entity)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import event, func, select, text
@@ -187,6 +188,16 @@ async def test_a_probe_does_not_undo_a_status_set_meanwhile(stores: Stores) -> N
     assert (provider.status, provider.status_message) == (ProviderStatus.ERROR, "taken out by hand")
     assert "openai" not in await claim(stores, time.time() + STATUS_STAYS_S - 3)
     assert "openai" in await claim(stores, time.time() + STATUS_STAYS_S), "it is asked again soon, claim or not"
+
+
+async def test_a_status_set_late_in_a_second_stays_as_long(open_stores: Open) -> None:
+    _, database = open_stores()
+    stores = Stores(database, lambda: datetime(2026, 1, 1, 10, 0, 0, 900_000))
+    await register(stores, "openai")
+    moment = datetime(2026, 1, 1, 10, 0, 0, 900_000, tzinfo=UTC).timestamp()
+    await stores.providers.set_status("default", "openai", ProviderStatusUpdate(status=ProviderStatus.LOST))
+    assert "openai" not in await claim(stores, moment + STATUS_STAYS_S - 0.1)
+    assert "openai" in await claim(stores, moment + STATUS_STAYS_S)
 
 
 async def test_what_is_listed_no_longer_goes(open_stores: Open) -> None:

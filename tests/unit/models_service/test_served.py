@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 
 from modelport_contracts.names import entity_name, entity_name_with_suffix, is_name
 from modelport_contracts.records import MAX_RECORD_BYTES
-from modelport_models.domain.records import model_record, provider_record, virtual_model_record, workspace_record
-from modelport_models.domain.served import MAX_SERVED, assign_entities, infer_backend_format, names_to_ask_for
+from modelport_models.domain.records import (
+    as_many_as_fit,
+    model_record,
+    provider_record,
+    virtual_model_record,
+    workspace_record,
+)
+from modelport_models.domain.served import (
+    MAX_SERVED,
+    assign_entities,
+    infer_backend_format,
+    left_out_note,
+    names_to_ask_for,
+)
 
 IDS = st.lists(
     st.sampled_from(["gpt-4", "GPT-4", "gpt 4", "gpt.4", "a/gpt-4", "x", "", "模型", "llama", "7b"]), max_size=12
@@ -47,6 +59,11 @@ def test_an_existing_entity_keeps_its_name() -> None:
     made = assign_entities(["GPT-4", "gpt.4"], None, "default", first)
     assert made.entities["gpt.4"] == "gpt-4"
     assert made.entities["GPT-4"] == entity_name_with_suffix("GPT-4", "default")
+    again = assign_entities(["GPT-4", "gpt.4"], None, "default", made.entities)
+    assert again == made, "the note stays for as long as the suffix"
+    long = assign_entities(["x" * 80], None, "default", {})
+    assert long.notes == (), "a cut name has a hash of its own"
+    assert assign_entities(["gpt.4"], None, "default", {"gpt.4": "chosen-by-hand"}).notes == ()
 
 
 def test_names_that_other_providers_of_the_workspace_hold() -> None:
@@ -143,6 +160,31 @@ def test_no_models_record_outgrows_the_table() -> None:
     assert MAX_RECORD_BYTES // 2 < len(payload) <= MAX_RECORD_BYTES
     assert json.loads(payload)["served_by"][0]["provider"] == "team/provider-0000"
     assert len(index) == 1
+
+
+SERVING = st.lists(
+    st.tuples(st.integers(0, 999), st.sampled_from(['"😀', "x", "模型"]), st.integers(1, 256)), max_size=300
+)
+
+
+@given(SERVING)
+def test_what_fits_is_what_the_record_names(many: list[tuple[int, str, int]]) -> None:
+    serving = {(f"provider-{number:03}-{'p' * 50}", text * length) for number, text, length in many}
+    row = {"workspace": "w" * 63, "name": "n" * 63, "backend_format": "ANTHROPIC_MESSAGES"}
+    payload, _ = model_record(row, serving)
+    fitting = as_many_as_fit("w" * 63, serving)
+    assert len(payload) <= MAX_RECORD_BYTES
+    assert [(f"{'w' * 63}/{one}", served_id) for one, served_id in fitting] == [
+        (item["provider"], item["served_id"]) for item in json.loads(payload)["served_by"]
+    ]
+    assert fitting == sorted(serving)[: len(fitting)]
+    assert len(fitting) == len(serving) or len(payload) > MAX_RECORD_BYTES // 2
+
+
+def test_a_provider_that_is_left_out_is_told_for_what() -> None:
+    assert left_out_note([]) == ""
+    assert left_out_note(["bb", "aa", "aa"]).startswith("so many providers serve aa, bb that ")
+    assert "e00, e01, e02, e03, e04 and 3 more that" in left_out_note([f"e{number:02}" for number in range(8)])
 
 
 def virtual_model(**members: Any) -> dict[str, Any]:

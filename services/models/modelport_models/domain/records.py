@@ -41,8 +41,9 @@ def provider_record(row: Row) -> Rendered:
 def model_record(row: Row, served: Iterable[tuple[str, str]]) -> Rendered:
     """Render a model. `served` pairs each provider's name with the id it serves the model under."""
     workspace, name = row["workspace"], row["name"]
-    serving = _as_many_as_fit(
-        ServedBy(provider=f"{workspace}/{provider}", served_id=served_id) for provider, served_id in sorted(served)
+    serving = tuple(
+        ServedBy(provider=f"{workspace}/{provider}", served_id=served_id)
+        for provider, served_id in as_many_as_fit(workspace, served)
     )
     record = ModelRecord(workspace=workspace, name=name, backend_format=row["backend_format"], served_by=serving)
     vendor_ids = sorted({item.served_id for item in serving})
@@ -50,25 +51,27 @@ def model_record(row: Row, served: Iterable[tuple[str, str]]) -> Rendered:
     return record.payload(), index
 
 
-def _as_many_as_fit(serving: Iterable[ServedBy]) -> tuple[ServedBy, ...]:
-    """Cut the list where the record would outgrow the table: discovery must not make a record that is refused."""
-    serving = tuple(serving)
+def as_many_as_fit(workspace: str, served: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Cut the list where the record would outgrow the table: discovery must not make a record that is refused.
+
+    What is cut off goes into the status_message of its provider (docs/propagation.md, rule 6).
+    """
+    ordered = sorted(served)
     room = MAX_RECORD_BYTES - _REST_OF_A_MODEL
-    if len(serving) * _MOST_OF_ONE <= room:
-        return serving
-    kept = []
-    for item in serving:
+    if len(ordered) * _MOST_OF_ONE <= room:
+        return ordered
+    for position, (provider, served_id) in enumerate(ordered):
+        item = ServedBy(provider=f"{workspace}/{provider}", served_id=served_id)
         room -= len(item.model_dump_json().encode()) + 1
         if room < 0:
-            break
-        kept.append(item)
-    return tuple(kept)
+            return ordered[:position]
+    return ordered
 
 
 def virtual_model_record(row: Row) -> Rendered:
     """Render a virtual model."""
     workspace, name = row["workspace"], row["name"]
-    created = unix_seconds(row["created_at"])
+    created = int(unix_seconds(row["created_at"]))
     default = row["default_model_entity"]
     record = VirtualModelRecord(
         workspace=workspace,
@@ -91,6 +94,6 @@ def _qualified(reference: str, workspace: str) -> str:
     return "/".join(split_entity(reference, workspace))
 
 
-def unix_seconds(moment: datetime) -> int:
+def unix_seconds(moment: datetime) -> float:
     """Convert naive UTC to Unix seconds."""
-    return int(moment.replace(tzinfo=UTC).timestamp())
+    return moment.replace(tzinfo=UTC).timestamp()

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from modelport_contracts.names import entity_name, entity_name_with_suffix
+from modelport_contracts.names import MAX_MODEL_ID, entity_name, entity_name_with_suffix
 from modelport_contracts.resources.models import BackendFormat
 
 MAX_SERVED = 2000
 """Models of one provider: registering so many takes the service some seconds, without a pause that others notice."""
-MAX_SERVED_ID = 512
+_SHOWN = 5
+"""Ids or names that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Assignment:
 
 def is_served_id(text: str) -> bool:
     """Say whether a model id can be kept: of a length that an index takes, and nothing in it that text cannot hold."""
-    return 0 < len(text) <= MAX_SERVED_ID and text.isprintable()
+    return 0 < len(text) <= MAX_MODEL_ID and text.isprintable()
 
 
 def assign_entities(
@@ -50,7 +51,6 @@ def assign_entities(
     kept = sorted(ids)[:MAX_SERVED]
     entities = {model_id: existing[model_id] for model_id in kept if model_id in existing}
     taken = set(entities.values())
-    renamed = 0
     for model_id in kept:
         if model_id in entities:
             continue
@@ -58,13 +58,12 @@ def assign_entities(
         if name is None:
             skipped += 1
             continue
-        renamed += name != entity_name(model_id, workspace)
         entities[model_id] = name
         taken.add(name)
+    renamed = sum(_has_suffix(model_id, workspace, name) for model_id, name in entities.items())
     notes = []
     if missing:
-        shown = ", ".join(missing[:5]) + (" and more" if len(missing) > 5 else "")
-        notes.append(f"enabled but not listed by the provider: {shown}")
+        notes.append(f"enabled but not listed by the provider: {_some(missing)}")
     if cut > 0:
         notes.append(f"the provider lists more than {MAX_SERVED} models; {cut} are left out")
     if renamed:
@@ -72,6 +71,20 @@ def assign_entities(
     if skipped:
         notes.append(f"{skipped} model ids give no valid name and are skipped")
     return Assignment(entities, tuple(notes))
+
+
+def left_out_note(entities: Collection[str]) -> str:
+    """Say that these entities' records have no room to name a provider; nothing where there are none."""
+    if not entities:
+        return ""
+    return (
+        f"so many providers serve {_some(sorted(set(entities)))} that the routing table has no room for this one: "
+        "calls go to the others, and reach this one through the provider route only"
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def names_to_ask_for(
@@ -90,6 +103,11 @@ def _names_of(model_id: str, workspace: str) -> tuple[str, ...]:
     plain = entity_name(model_id, workspace)
     suffixed = entity_name_with_suffix(model_id, workspace)
     return tuple(name for name in (plain, suffixed) if plain is not None and name is not None)
+
+
+def _has_suffix(model_id: str, workspace: str, name: str) -> bool:
+    plain, suffixed = entity_name(model_id, workspace), entity_name_with_suffix(model_id, workspace)
+    return name == suffixed != plain
 
 
 def _free_name(

@@ -1,17 +1,17 @@
 """Keeping model entities and their virtual models in step with what providers serve."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import and_, delete, insert, select, tuple_, update
 
 from modelport_contracts.names import new_id
 from modelport_contracts.records import record_key
 from modelport_kit.database.write import WriteTransaction
-from modelport_models.domain.records import model_record, virtual_model_record
+from modelport_models.domain.records import as_many_as_fit, model_record, virtual_model_record
 from modelport_models.domain.served import infer_backend_format
 from modelport_models.store.common import all_rows, chunks, served_by
-from modelport_models.tables import MODEL, SERVED, VIRTUAL_MODEL
+from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL
 
 
 async def replace_served(
@@ -43,8 +43,31 @@ async def follow(write: WriteTransaction, workspace: str, names: Iterable[str], 
     for chunk in chunks(sorted(names)):
         serving = await served_by(write.connection, ((workspace, name) for name in chunk))
         served = {name: serving[workspace, name] for name in chunk if (workspace, name) in serving}
+        await _mark_left_out(write, workspace, chunk, served)
         await _follow_models(write, workspace, chunk, served, moment)
         await _follow_virtual_models(write, workspace, chunk, served, moment)
+
+
+async def _mark_left_out(
+    write: WriteTransaction, workspace: str, names: Sequence[str], served: Mapping[str, list[tuple[str, str]]]
+) -> None:
+    """Note which ids have no room in their entity's record: the provider's status_message tells of them."""
+    ours = and_(SERVED.c.workspace == workspace, SERVED.c.entity.in_(names))
+    await write.execute(update(SERVED).where(ours, SERVED.c.left_out).values(left_out=False))
+    left_out = [
+        pair for serving in served.values() for pair in set(serving).difference(as_many_as_fit(workspace, serving))
+    ]
+    if not left_out:
+        return
+    ids: dict[str, str] = {}
+    for chunk in chunks({provider for provider, _ in left_out}):
+        statement = select(PROVIDER.c.name, PROVIDER.c.id).where(
+            PROVIDER.c.workspace == workspace, PROVIDER.c.name.in_(chunk)
+        )
+        ids |= {row.name: row.id for row in await write.execute(statement)}
+    for part in chunks([(ids[provider], served_id) for provider, served_id in left_out]):
+        key = tuple_(SERVED.c.provider_id, SERVED.c.served_id)
+        await write.execute(update(SERVED).where(key.in_(part)).values(left_out=True))
 
 
 async def _follow_models(

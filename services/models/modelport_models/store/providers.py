@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from modelport_contracts.names import NAME_RULE, is_name, new_id
+from modelport_contracts.names import MAX_MODEL_ID, NAME_RULE, is_name, new_id
 from modelport_contracts.pages import Pagination
 from modelport_contracts.records import record_key
 from modelport_contracts.resources.providers import (
@@ -25,7 +25,7 @@ from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import ConflictError, UnprocessableError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record, unix_seconds
-from modelport_models.domain.served import MAX_SERVED, MAX_SERVED_ID, is_served_id
+from modelport_models.domain.served import MAX_SERVED, is_served_id, left_out_note
 from modelport_models.store.catalog import follow, replace_served
 from modelport_models.store.common import Row, chunks, find, in_workspace, like_columns, lock_workspace, need
 from modelport_models.tables import PROVIDER, SERVED
@@ -179,7 +179,7 @@ def _entities(workspace: str, served: list[ServedModel]) -> dict[str, str]:
         if not is_served_id(item.served_model_name):
             raise UnprocessableError(
                 ("body", "served_models", position, "served_model_name"),
-                f"must be 1 to {MAX_SERVED_ID} printable characters",
+                f"must be 1 to {MAX_MODEL_ID} printable characters",
             )
         entities[item.served_model_name] = name
     return entities
@@ -188,10 +188,18 @@ def _entities(workspace: str, served: list[ServedModel]) -> dict[str, str]:
 async def _with_served(connection: AsyncConnection, rows: Iterable[Row]) -> list[Provider]:
     rows = list(rows)
     served: dict[str, list[ServedModel]] = {}
+    left_out: dict[str, list[str]] = {}
     for chunk in chunks(row["id"] for row in rows):
         statement = select(SERVED).where(SERVED.c.provider_id.in_(chunk)).order_by(SERVED.c.served_id)
         for item in await connection.execute(statement):
             served.setdefault(item.provider_id, []).append(
                 ServedModel(model_entity_id=f"{item.workspace}/{item.entity}", served_model_name=item.served_id)
             )
-    return [Provider.model_validate({**row, "served_models": served.get(row["id"], [])}) for row in rows]
+            if item.left_out:
+                left_out.setdefault(item.provider_id, []).append(item.entity)
+    found = []
+    for row in rows:
+        message = "; ".join(filter(None, (row["status_message"], left_out_note(left_out.get(row["id"], ())))))
+        members = {**row, "status_message": message, "served_models": served.get(row["id"], [])}
+        found.append(Provider.model_validate(members))
+    return found
