@@ -91,7 +91,7 @@ postgres:
 	  || { echo "PostgreSQL is missing: apt-get install postgresql (Debian), brew install postgresql (macOS)" >&2; exit 1; }
 
 bench: $(VENV)/installed-dev  ## measure start, propagation and requests/s against nginx (needs wrk, nginx); ARGS=--write
-	@PYTHONPATH=tests/support $(BIN)/python tests/bench/measure.py $(ARGS)
+	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_bench $(ARGS)
 
 compose-init:  ## make the compose stack's keys and passwords in .compose/; then: docker compose up -d
 	@python3 deploy/init.py

@@ -1,0 +1,129 @@
+"""One run from start to end: brings the processes up, measures part after part, fills in the figures."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from modelport_bench import nginx, platform, proc, rounds, sse
+from modelport_bench.figures import Figures, Memory, StreamFigures
+from modelport_bench.rounds import Target
+from modelport_bench.workload import DIRECT, INFERENCE, MAIN, NGINX, PROVIDER_ROUTE, ROUTES, SSE_PROVIDER, TAIL, Case
+from modelport_testing.stack import LocalStack
+
+PARTS: Final = ("requests", "streams", "start")
+_FIRST_EVENT_STREAMS = 32
+_FIRST_EVENT_TIMES = 16
+_FIRST_EVENT_EVENTS = 10
+_STEADY_STREAMS = 512
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and for how long."""
+
+    parts: Sequence[str]
+    rounds: int
+    seconds: tuple[int, int]
+    targets: Sequence[str]
+    cases: Sequence[Case]
+    events: int
+    """Of each steady stream, 20 a second."""
+    starts: int
+    changes: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything that runs, with its addresses."""
+
+    folder: Path
+    upstream: nginx.Nginx
+    proxy: nginx.Nginx
+    streams: str
+    """The streaming upstream's address."""
+
+
+def measure(folder: Path, plan: Plan, figures: Figures, tell: Callable[[str], None]) -> None:
+    """Measure what the plan says. Raises wrk.LoadError, nginx.StartError."""
+    with place(folder) as found:
+        if "start" in plan.parts:
+            tell("start times")
+            (folder / "start").mkdir()
+            figures.start_s = platform.start_times(folder / "start", plan.starts)
+        (folder / "stack").mkdir()
+        with platform.running(LocalStack(folder / "stack/data", folder / "stack/console.txt")) as stack:
+            (gateway,) = platform.gateway_pids(stack)
+            at_start = proc.memory_mib(gateway)
+            platform.register(stack, found.upstream.url, found.streams)
+            if "requests" in plan.parts:
+                targets = request_targets(found, stack.base_url, gateway)
+                chosen = {name: targets[name] for name in plan.targets}
+                figures.cells = rounds.measure(folder, chosen, plan.cases, plan.rounds, plan.seconds, tell)
+            if "streams" in plan.parts:
+                figures.streams = streams(found, stack.base_url, gateway, plan.events, tell)
+            if "start" in plan.parts:
+                tell("changes")
+                figures.create_to_first_answer_s = platform.time_to_first_answer(
+                    stack, found.upstream.url, plan.changes
+                )
+            figures.memory = Memory(at_start, proc.memory_mib(gateway, "VmHWM"))
+
+
+@contextlib.contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """Run both upstreams and the plain proxy."""
+    with contextlib.ExitStack() as stack:
+        upstream = stack.enter_context(nginx.upstream(folder / "upstream"))
+        streams = stack.enter_context(_streaming_upstream())
+        proxy = stack.enter_context(nginx.reverse_proxy(folder / "proxy", upstream.port, streams))
+        yield Place(folder, upstream, proxy, f"http://127.0.0.1:{streams}")
+
+
+@contextlib.contextmanager
+def _streaming_upstream() -> Iterator[int]:
+    command = [sys.executable, "-m", "modelport_bench.sse_upstream"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def request_targets(found: Place, base_url: str, gateway: int) -> dict[str, Target]:
+    """Return where loads go."""
+    routes = {name: Target(f"{base_url}{path}", (gateway,)) for name, path in ROUTES.items()}
+    return {DIRECT: Target(found.upstream.url), NGINX: Target(found.proxy.url, (found.proxy.worker,)), **routes}
+
+
+def streams(found: Place, base_url: str, gateway: int, events: int, tell: Callable[[str], None]) -> StreamFigures:
+    """Stream directly, through nginx, through the gateway."""
+    host = urlsplit(found.streams).netloc
+    targets = {
+        DIRECT: (host, f"/{TAIL}", ()),
+        NGINX: (urlsplit(found.proxy.url).netloc, f"/streams/{TAIL}", (found.proxy.worker,)),
+        PROVIDER_ROUTE: (urlsplit(base_url).netloc, f"{INFERENCE}/provider/{SSE_PROVIDER}/-/{TAIL}", (gateway,)),
+    }
+    figures = StreamFigures()
+    for name, (address, path, pids) in targets.items():
+        head = MAIN.request(address, path)
+        tell(f"{_STEADY_STREAMS} streams, {name}")
+        before = proc.cpu_of([*pids])
+        seen = sse.run(address, path, head, streams=_STEADY_STREAMS, events=events)
+        seen.cpu_us_per_event = (proc.cpu_of([*pids]) - before) / seen.events * 1_000_000
+        figures.steady[name] = seen
+        figures.first[name] = sse.run(
+            address,
+            path,
+            head,
+            streams=_FIRST_EVENT_STREAMS,
+            events=_FIRST_EVENT_EVENTS,
+            times=_FIRST_EVENT_TIMES,
+        )
+    return figures
