@@ -14,6 +14,7 @@ import structlog
 from modelport_contracts.records import record_key
 from modelport_gateway.account.access_log import AccessLog
 from modelport_gateway.account.clock import Clock, Ticker
+from modelport_gateway.account.metrics import DataPlaneMetrics, PlaneState
 from modelport_gateway.admit.admission import Limits, admit
 from modelport_gateway.errors import (
     BadRequestError,
@@ -90,8 +91,9 @@ class DataPlane:
         self._loop_line = b"CDN-Loop: " + self._token
         egress = Egress(own_addresses, connect_timeout_s=connect_timeout_s, tls=tls)
         self._pool = Pool(egress, lambda: self._clock.now, pool_limits)
+        self.metrics = DataPlaneMetrics()
         self.context = Context(
-            self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry
+            self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry, self.metrics
         )
         self.connections: set[ClientConnection] = set()
         self.hangups = HangupWatch()
@@ -128,6 +130,11 @@ class DataPlane:
             await asyncio.gather(self._sweeping, return_exceptions=True)
         self._pool.close()
         self.context.access_log.flush()
+
+    def state(self) -> PlaneState:
+        """Return what stands now; a scrape asks from a thread of its own."""
+        pool = self._pool.state()
+        return PlaneState(len(self.context.active), len(self.connections), *pool, self._secrets.held)
 
     def _tick(self) -> None:
         clock = self._clock
@@ -217,16 +224,16 @@ class DataPlane:
         at_least = min_revision(head.min_revision)
         if at_least is None:
             raise BadRequestError("x-modelport-min-revision is not a revision of the models service")
-        parsed = read_body(kind, await exchange.whole_body()) if reads_body(kind, head) else None
+        parsed = read_body(kind, await self._whole_body(exchange)) if reads_body(kind, head) else None
         target, served_id = await self._find(exchange, _model_of(kind, parsed), at_least)
         exchange.target = target
         if parsed is None and needs_whole_body(head, target):
-            await exchange.whole_body()
+            await self._whole_body(exchange)
         # After the body: a client may take its time, and the secret may be deleted meanwhile.
         await self._get_credential(target)
         connection = self._pool.origin(target.base.origin).take()
         if connection is None:
-            connection = await self._pool.connect(target.base.origin)
+            connection = await self._connect(exchange, target)
             try:
                 if not self._has_credential(target):
                     await self._get_credential(target)  # it was rotated or deleted meanwhile
@@ -236,6 +243,20 @@ class DataPlane:
                 connection.discard()
                 raise
         self._send(exchange, target, connection, parsed, served_id)
+
+    async def _whole_body(self, exchange: Exchange) -> bytes:
+        since = self._clock.monotonic()
+        try:
+            return await exchange.whole_body()
+        finally:
+            exchange.waiting().other_s += self._clock.monotonic() - since
+
+    async def _connect(self, exchange: Exchange, target: Target) -> UpstreamConnection:
+        since = self._clock.monotonic()
+        try:
+            return await self._pool.connect(target.base.origin)
+        finally:
+            exchange.waiting().connect_s += self._clock.monotonic() - since
 
     async def _find(self, exchange: Exchange, model: str | None, at_least: int) -> tuple[Target, bytes | None]:
         gathered = Gathered(self._table)
@@ -248,6 +269,7 @@ class DataPlane:
             try:
                 return find_target(gathered, route, model, self._loop_line, at_least)
             except UnknownHereError as unknown:
+                exchange.waiting().asked_table = True
                 await gathered.ask(unknown)
 
     def _retry(self, exchange: Exchange, data: bytes) -> None:
@@ -257,7 +279,7 @@ class DataPlane:
         target = exchange.target
         assert target is not None
         try:
-            connection = await self._pool.connect(target.base.origin)
+            connection = await self._connect(exchange, target)
             try:
                 # `data` holds the first attempt's credential, and connecting took its time. An old value serves on
                 # while the vault is away; one that was rotated or deleted does not.

@@ -143,6 +143,11 @@ class SecretValues:
         self._grace_s = grace_s
         self._held: dict[str, _Held] = {}
 
+    @property
+    def held(self) -> int:
+        """How many values are held now; may be asked from another thread."""
+        return sum(held.value is not None for held in list(self._held.values()))
+
     async def get(self, workspace: str, name: str) -> SecretValue:
         """Return the value that the marker allows.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from modelport_contracts.errors import REQUEST_ID_PATTERN
 from modelport_gateway.account.access_log import AccessLog, Record
 from modelport_gateway.account.clock import Clock
+from modelport_gateway.account.metrics import NO_PROVIDER, DataPlaneMetrics
 from modelport_gateway.admit.admission import Limits
 from modelport_gateway.errors import GatewayError
 from modelport_gateway.relay.replies import error_reply
@@ -43,6 +44,7 @@ class Context:
         "cors_origins",
         "draining",
         "limits",
+        "metrics",
         "retry",
         "timeouts",
     )
@@ -55,6 +57,7 @@ class Context:
         limits: Limits,
         cors_origins: Collection[str],
         retry: "Callable[[Exchange, bytes], None]",
+        metrics: DataPlaneMetrics,
     ) -> None:
         self.clock = clock
         self.access_log = access_log
@@ -63,6 +66,7 @@ class Context:
         self.cors_origins = frozenset(cors_origins)
         self.retry = retry
         """Sends an exchange's request once more, on a fresh connection."""
+        self.metrics = metrics
         self.active: set[Exchange] = set()
         self.draining = False
         self._prefix = os.urandom(6).hex().encode()
@@ -81,4 +85,6 @@ class Context:
         self.access_log.add(
             self.clock.stamp, Record(request_id, b"-", b"-", error.status, error.error_code, "", 0, 0, 0.0)
         )
+        now = self.clock.now
+        self.metrics.finished(NO_PROVIDER, None, error.status, error.error_code, 0, 0, now, 0.0, 0.0, now, None)
         return error_reply(error, request_id=request_id, date_line=self.clock.date_line, close=True)

@@ -7,6 +7,7 @@ attach one (`task`), which ends when the request is on its way or the client has
 import asyncio
 
 from modelport_gateway.account.access_log import Record
+from modelport_gateway.account.metrics import NO_PROVIDER, Waits
 from modelport_gateway.errors import (
     FirstByteTimeoutError,
     GatewayError,
@@ -43,12 +44,14 @@ class Exchange:
         "_boundary",
         "_client",
         "_context",
+        "_first_byte_at",
         "_has_length",
         "_is_ended",
         "_last",
         "_replay",
         "_reply_chunked",
         "_reply_status",
+        "_sent_at",
         "_started_at",
         "_streams_body",
         "_upload_paused",
@@ -69,6 +72,7 @@ class Exchange:
         "target",
         "task",
         "upload",
+        "waits",
     )
 
     def __init__(
@@ -106,6 +110,10 @@ class Exchange:
         self.bytes_out = 0
         self.error_code = ""
         self._is_ended = False
+        # For the metrics: 0.0 and None are steps that it did not come to.
+        self.waits: Waits | None = None
+        self._sent_at = 0.0
+        self._first_byte_at = 0.0
         self._started_at = context.clock.monotonic()
         self._last = context.clock.now
         context.active.add(self)
@@ -144,6 +152,12 @@ class Exchange:
         self._client.resume_body()
         return await self.upload.whole(limit)
 
+    def waiting(self) -> Waits:
+        """Return where to note what this request waits for."""
+        if self.waits is None:
+            self.waits = Waits()
+        return self.waits
+
     def invite_body(self) -> None:
         """Answer `Expect: 100-continue`, once, unless the body is already coming."""
         if self.head.expects_continue and not self.upload.bytes_in and not self.upload.done:
@@ -156,7 +170,9 @@ class Exchange:
         """Send a whole request."""
         self._upstream = upstream
         self._replay = data if len(data) <= MAX_REPLAY else None
-        self._last = self._context.clock.now
+        clock = self._context.clock
+        self._last = clock.now
+        self._sent_at = clock.monotonic()
         upstream.begin(self, data, request_is_open=False)
 
     def stream(self, upstream: UpstreamConnection, request_head: bytes) -> None:
@@ -164,6 +180,7 @@ class Exchange:
         self._upstream = upstream
         self._streams_body = True
         self._last = self._context.clock.now
+        self._sent_at = self._context.clock.monotonic()
         self.invite_body()
         data = self.upload.body()
         self.upload.release()
@@ -186,6 +203,7 @@ class Exchange:
     def reply_begins(self, reply: ReplyHead) -> bytes:
         """Return the reply's head for the client."""
         context = self._context
+        self._first_byte_at = context.clock.monotonic()
         self.reply_begun = True
         self._replay = None
         self._reply_status = reply.status
@@ -242,6 +260,9 @@ class Exchange:
         replay = self._replay
         if reused and replay is not None and not self.retried and self._may_repeat():
             self.retried = True
+            self._context.metrics.retries += 1
+            self.waiting().other_s += self._context.clock.monotonic() - self._sent_at
+            self._sent_at = 0.0
             self._context.retry(self, replay)
             return
         self.fail(UpstreamClosedError(f"{self._provider} closed the connection before its reply was complete"))
@@ -356,6 +377,20 @@ class Exchange:
         context = self._context
         context.active.discard(self)
         target = self.target
+        ended_at = context.clock.monotonic()
+        context.metrics.finished(
+            target.label if target is not None else NO_PROVIDER,
+            self.route.kind,
+            self._reply_status,
+            self.error_code,
+            self.upload.bytes_in,
+            self.bytes_out,
+            self._started_at,
+            self._sent_at,
+            self._first_byte_at,
+            ended_at,
+            self.waits,
+        )
         context.access_log.add(
             context.clock.stamp,
             Record(
@@ -367,7 +402,7 @@ class Exchange:
                 target.label if target is not None else "",
                 self.upload.bytes_in,
                 self.bytes_out,
-                context.clock.monotonic() - self._started_at,
+                ended_at - self._started_at,
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelport_gateway.prepare.url import Origin
 from modelport_gateway.send.connection import UpstreamConnection
@@ -26,13 +26,33 @@ class PoolLimits:
 _MARGIN_S: Final = 1.0
 
 
+class PoolState(NamedTuple):
+    """For the metrics: connections that stand now, and how they were had since the start."""
+
+    open: int
+    idle: int
+    opened: int
+    reused: int
+
+
+class _Counts:
+    """What the pools of all origins count together."""
+
+    __slots__ = ("opened", "reused")
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.reused = 0
+
+
 class OriginPool:
     """The connections to one origin."""
 
-    __slots__ = ("_idle", "_limits", "_now", "connecting", "idle_s", "open", "origin")
+    __slots__ = ("_counts", "_idle", "_limits", "_now", "connecting", "idle_s", "open", "origin")
 
-    def __init__(self, origin: Origin, limits: PoolLimits, now: Callable[[], float]) -> None:
+    def __init__(self, origin: Origin, limits: PoolLimits, now: Callable[[], float], counts: _Counts) -> None:
         self.origin = origin
+        self._counts = counts
         self._limits = limits
         self._now = now
         self.idle_s = limits.idle_https_s if origin.is_tls else limits.idle_http_s
@@ -43,6 +63,11 @@ class OriginPool:
     def __repr__(self) -> str:
         return f"<OriginPool {self.origin} open={len(self.open)} idle={len(self._idle)}>"
 
+    @property
+    def idle(self) -> int:
+        """How many connections wait for a request."""
+        return len(self._idle)
+
     def take(self) -> UpstreamConnection | None:
         """Take the idle connection that was used last and is still good."""
         idle = self._idle
@@ -50,6 +75,7 @@ class OriginPool:
         while idle:
             connection = idle.pop()
             if self._is_good(connection, now) and connection.is_quiet():
+                self._counts.reused += 1
                 return connection
             connection.discard()
         return None
@@ -91,12 +117,21 @@ class Pool:
         self._now = now
         self._limits = limits or PoolLimits()
         self._origins: dict[Origin, OriginPool] = {}
+        self._counts = _Counts()
+
+    def state(self) -> PoolState:
+        """Count connections, over all origins; may be asked from another thread."""
+        pools = list(self._origins.values())
+        counts = self._counts
+        return PoolState(
+            sum(len(pool.open) for pool in pools), sum(pool.idle for pool in pools), counts.opened, counts.reused
+        )
 
     def origin(self, origin: Origin) -> OriginPool:
         """Return the pool of one origin."""
         found = self._origins.get(origin)
         if found is None:
-            found = self._origins[origin] = OriginPool(origin, self._limits, self._now)
+            found = self._origins[origin] = OriginPool(origin, self._limits, self._now, self._counts)
         return found
 
     async def connect(self, origin: Origin) -> UpstreamConnection:
@@ -108,6 +143,7 @@ class Pool:
         finally:
             pool.connecting -= 1
         pool.open.add(connection)
+        self._counts.opened += 1
         return connection
 
     def sweep(self) -> None:
