@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares: the real servers."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from modelport_testing.postgres import PostgresServer, start_postgres
 from modelport_testing.servers import NatsServer, ValkeyServer, start_nats, start_valkey
 from modelport_testing.stack import LocalStack, local_stack
+
+# A shell that starts `make test` in the background has it ignore Ctrl-C, and all that it starts inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
