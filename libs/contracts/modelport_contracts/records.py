@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modelport_contracts.names import Name
+
 Kind = Literal["workspace", "secret", "provider", "model", "virtual-model"]
 Source = Literal["models", "secrets"]
 Operation = Literal["put", "delete"]
@@ -131,22 +133,40 @@ class SecretRecord(Record):
     version: int
 
 
-class UpstreamOptions(BaseModel):
-    """A provider's `options`: Modelport's own settings; None means the gateway's default. Times in seconds."""
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    connect_timeout_s: float | None = Field(default=None, gt=0, le=3600)
-    first_byte_timeout_s: float | None = Field(default=None, gt=0, le=86400)
-    idle_timeout_s: float | None = Field(default=None, gt=0, le=86400)
-    total_timeout_s: float | None = Field(default=None, gt=0, le=86400)
-    max_concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    max_queue_s: float | None = Field(default=None, ge=0, le=600)
+    connect_timeout_s: float | None = None
+    first_byte_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    total_timeout_s: float | None = None
+    max_concurrency: int | None = None
+    max_queue_s: float | None = None
     ca_secret_name: str | None = None
 
 
-class RecordedOptions(UpstreamOptions):
-    """The same in a record, where a newer service may have put more; only the API refuses what it does not know."""
+class UpstreamOptions(_Options):
+    """A provider's `options`: Modelport's own settings; None means the gateway's default. Times in seconds.
+
+    The gateway looks at its clock ten times a second: nothing shorter can be kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    connect_timeout_s: float | None = Field(default=None, ge=0.1, le=3600)
+    first_byte_timeout_s: float | None = Field(default=None, ge=0.1, le=86400)
+    idle_timeout_s: float | None = Field(default=None, ge=0.1, le=86400)
+    total_timeout_s: float | None = Field(default=None, ge=0.1, le=86400)
+    max_concurrency: int | None = Field(default=None, ge=1, le=100_000)
+    """Requests at a time, per gateway process."""
+    max_queue_s: float | None = Field(default=None, ge=0, le=600)
+    """How long a request waits where `max_concurrency` are under way; 0 does not wait."""
+    ca_secret_name: Name | None = None
+    """A secret of the provider's workspace that holds a PEM bundle: the only CAs believed for it."""
+
+
+class RecordedOptions(_Options):
+    """The same in a record, where a newer service may have put more, or allowed more: only the API refuses."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -16,6 +16,8 @@ from modelport_gateway.account.access_log import AccessLog
 from modelport_gateway.account.clock import Clock, Ticker
 from modelport_gateway.account.metrics import DataPlaneMetrics, PlaneState
 from modelport_gateway.admit.admission import Limits, admit
+from modelport_gateway.admit.places import Places
+from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.errors import (
     BadRequestError,
     DrainingError,
@@ -41,7 +43,7 @@ from modelport_gateway.prepare.outgoing import needs_whole_body, outgoing, read_
 from modelport_gateway.prepare.secrets import SecretValues, marker_version
 from modelport_gateway.prepare.splice import JsonObject
 from modelport_gateway.prepare.target import Target
-from modelport_gateway.relay.context import Context, Timeouts
+from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.cors import is_preflight, preflight_lines
 from modelport_gateway.relay.exchange import Exchange
 from modelport_gateway.route.listing import Listings
@@ -76,7 +78,6 @@ class DataPlane:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         pool_limits: PoolLimits | None = None,
-        connect_timeout_s: float = 5.0,
         cors_origins: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
         clock: Clock | None = None,
@@ -89,7 +90,7 @@ class DataPlane:
         self._clock = clock or Clock()
         self._token = f"modelport-{gateway_id}".encode()
         self._loop_line = b"CDN-Loop: " + self._token
-        egress = Egress(own_addresses, connect_timeout_s=connect_timeout_s, tls=tls)
+        egress = Egress(own_addresses, tls=tls)
         self._pool = Pool(egress, lambda: self._clock.now, pool_limits)
         self.metrics = DataPlaneMetrics()
         self.context = Context(
@@ -100,6 +101,7 @@ class DataPlane:
         self.is_serving = True
         """False: inference is refused with 503 (joining, or left)."""
         self._routes: dict[bytes, RouteName] = {}
+        self._places = Places(table, self._loop_line)
         self._ticker = Ticker(tick_s, self._tick)
         self._swept_at = 0.0
         self._sweeping: asyncio.Task[None] | None = None
@@ -125,6 +127,7 @@ class DataPlane:
             exchange.fail(DrainingError("this gateway is shutting down; try again"))
         self._ticker.stop()
         self.hangups.close()
+        self._places.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
@@ -145,6 +148,7 @@ class DataPlane:
         if clock.now - self._swept_at >= _SWEEP_EVERY_S:
             self._swept_at = clock.now
             self._pool.sweep()
+        self._places.tick()
         for connection in list(self.connections):
             connection.check_time(clock.now)
 
@@ -191,6 +195,8 @@ class DataPlane:
             return False
         if not self._has_credential(target):
             return False
+        if target.options is not None and not self._places.take(exchange, target):
+            return False
         connection = self._pool.origin(target.base.origin).take()
         if connection is None:
             return False
@@ -225,10 +231,17 @@ class DataPlane:
         if at_least is None:
             raise BadRequestError("x-modelport-min-revision is not a revision of the models service")
         parsed = read_body(kind, await self._whole_body(exchange)) if reads_body(kind, head) else None
-        target, served_id = await self._find(exchange, _model_of(kind, parsed), at_least)
-        exchange.target = target
-        if parsed is None and needs_whole_body(head, target):
-            await self._whole_body(exchange)
+        model = _model_of(kind, parsed)
+        while True:
+            target, served_id = await self._find(exchange, model, at_least)
+            exchange.target = target
+            # Whatever has to be waited for, what was found before may no longer hold afterwards.
+            if parsed is None and not exchange.upload.done and needs_whole_body(head, target):
+                await self._whole_body(exchange)
+            elif self._places.take(exchange, target):
+                break
+            else:
+                await self._places.wait(exchange, target)
         # After the body: a client may take its time, and the secret may be deleted meanwhile.
         await self._get_credential(target)
         connection = self._pool.origin(target.base.origin).take()
@@ -254,7 +267,10 @@ class DataPlane:
     async def _connect(self, exchange: Exchange, target: Target) -> UpstreamConnection:
         since = self._clock.monotonic()
         try:
-            return await self._pool.connect(target.base.origin)
+            timeouts = self.context.timeouts
+            if target.options is not None:
+                timeouts = target.options.timeouts(timeouts)
+            return await self._pool.connect(target.base.origin, timeouts.connect_s)
         finally:
             exchange.waiting().connect_s += self._clock.monotonic() - since
 

@@ -211,6 +211,12 @@ class NoProviderError(UnavailableError):
     code = "no_provider"
 
 
+class ProviderBusyError(UnavailableError):
+    """The provider has as many requests as its `max_concurrency` allows."""
+
+    code = "provider_busy"
+
+
 class UpstreamTimeoutError(GatewayError):
     """The provider took too long; the code says in which phase."""
 
@@ -234,6 +240,12 @@ class IdleTimeoutError(UpstreamTimeoutError):
     """The reply began, then nothing came within the idle timeout."""
 
     code = "idle_timeout"
+
+
+class TotalTimeoutError(UpstreamTimeoutError):
+    """The whole exchange took longer than the total timeout."""
+
+    code = "total_timeout"
 
 
 class VersionError(GatewayError):

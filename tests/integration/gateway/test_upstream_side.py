@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from modelport_contracts.records import ProviderRecord
-from modelport_gateway.relay.context import Timeouts
+from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.send.pool import PoolLimits
 from modelport_testing.gateway_harness import BASE, FAST, Gateway, MemoryTable
 from modelport_testing.polling import eventually
@@ -237,8 +237,8 @@ async def test_tls_is_verified(table: MemoryTable, tmp_path: Path) -> None:
 @pytest.fixture
 async def hasty(table: MemoryTable) -> AsyncIterator[Gateway]:
     # long enough that a busy machine is not taken for a side that stalls
-    timeouts = Timeouts(head_s=5, first_byte_s=1, idle_s=1.5, keep_alive_s=5, linger_s=0.2)
-    async with Gateway(table, timeouts=timeouts, connect_timeout_s=0.4) as running:
+    timeouts = Timeouts(connect_s=0.4, head_s=5, first_byte_s=1, idle_s=1.5, keep_alive_s=5, linger_s=0.2)
+    async with Gateway(table, timeouts=timeouts) as running:
         yield running
 
 

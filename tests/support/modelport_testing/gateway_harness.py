@@ -14,9 +14,9 @@ import uvloop
 
 from modelport_contracts.records import Source
 from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
-from modelport_gateway.relay.context import Timeouts
 from modelport_gateway.route.table import RoutingTable
 
 T = TypeVar("T")

@@ -93,15 +93,15 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next() -> No
             filler.connect_ex(hole)
         async with ScriptedUpstream() as upstream:
             addresses = [four(*hole), four("127.0.0.1", upstream.port)]
-            egress = Egress([], connect_timeout_s=2, resolver=Resolver(lambda host, port: addresses))
+            egress = Egress([], resolver=Resolver(lambda host, port: addresses))
             origin = parse_host_url("http://provider.test").origin
             pool = Pool(egress, lambda: 0.0)
-            connection = await pool.connect(origin)
+            connection = await pool.connect(origin, 2.0)
             assert isinstance(connection, UpstreamConnection)
             pool.close()
             addresses.pop()
-            only_a_hole = Egress([], connect_timeout_s=0.3, resolver=Resolver(lambda host, port: addresses))
+            only_a_hole = Egress([], resolver=Resolver(lambda host, port: addresses))
             with pytest.raises(ConnectTimeoutError, match=r"within 0\.3 s"):
-                await Pool(only_a_hole, lambda: 0.0).connect(origin)
+                await Pool(only_a_hole, lambda: 0.0).connect(origin, 0.3)
         for filler in fillers:
             filler.close()

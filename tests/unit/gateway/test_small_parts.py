@@ -98,7 +98,7 @@ async def test_the_gateway_does_not_call_itself(bound: tuple[str, int], url: str
         raise AssertionError("connected")
 
     with pytest.raises(EgressRefusedError, match="this gateway itself"):
-        await egress.connect(parse_host_url(url).origin, make)
+        await egress.connect(parse_host_url(url).origin, make, 1.0)
 
 
 def mark(table: MemoryTable, version: int) -> None:

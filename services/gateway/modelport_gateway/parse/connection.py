@@ -310,6 +310,11 @@ class ClientConnection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(data)
 
+    @property
+    def unsent(self) -> int:
+        """Reply bytes that the client has not taken yet."""
+        return self.transport.get_write_buffer_size()
+
     def pause_body(self) -> None:
         """Stop reading from the client."""
         if not self.transport.is_closing():

@@ -12,6 +12,7 @@ from modelport_contracts.records import ProviderRecord, record_key
 from modelport_gateway.errors import EgressRefusedError, SecretUnusableError
 from modelport_gateway.parse.fields import Field, classify
 from modelport_gateway.prepare.body import ExtraBody
+from modelport_gateway.prepare.options import TargetOptions, compiled_options
 from modelport_gateway.prepare.url import BaseUrl, parse_host_url
 from modelport_gateway.route.table import Entry
 
@@ -29,8 +30,10 @@ class Target:
         "block",
         "defaults",
         "extra_body",
+        "key",
         "label",
         "name",
+        "options",
         "ready",
         "replaced",
         "secret_key",
@@ -43,7 +46,10 @@ class Target:
         self.workspace = record.workspace
         self.name = record.name
         self.label = f"{record.workspace}/{record.name}"
+        self.key = record_key("provider", record.workspace, record.name)
         self.ready = record.status == READY
+        self.options: TargetOptions | None = compiled_options(record.options)
+        """None where the provider sets none of its own."""
         try:
             self.base: BaseUrl = parse_host_url(record.host_url)
         except ValueError as error:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from modelport_contracts.errors import REQUEST_ID_PATTERN
@@ -11,6 +10,7 @@ from modelport_gateway.account.access_log import AccessLog, Record
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.account.metrics import NO_PROVIDER, DataPlaneMetrics
 from modelport_gateway.admit.admission import Limits
+from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.errors import GatewayError
 from modelport_gateway.relay.replies import error_reply
 
@@ -18,18 +18,6 @@ if TYPE_CHECKING:
     from modelport_gateway.relay.exchange import Exchange
 
 _ACCEPTED_ID: Final = re.compile(REQUEST_ID_PATTERN.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """In seconds. First byte: the default of the official SDKs, after which they would have given up."""
-
-    head_s: float = 10.0
-    first_byte_s: float = 600.0
-    idle_s: float = 300.0
-    keep_alive_s: float = 75.0
-    """uvicorn's 5 s race the connection pools of clients."""
-    linger_s: float = 1.0
 
 
 class Context:

@@ -8,11 +8,13 @@ import asyncio
 
 from modelport_gateway.account.access_log import Record
 from modelport_gateway.account.metrics import NO_PROVIDER, Waits
+from modelport_gateway.admit.concurrency import Gate
 from modelport_gateway.errors import (
     FirstByteTimeoutError,
     GatewayError,
     IdleTimeoutError,
     RequestTimeoutError,
+    TotalTimeoutError,
     UpstreamClosedError,
 )
 from modelport_gateway.parse.framing import LAST_CHUNK, as_chunk
@@ -54,11 +56,13 @@ class Exchange:
         "_sent_at",
         "_started_at",
         "_streams_body",
+        "_unsent",
         "_upload_paused",
         "_upstream",
         "_write_paused",
         "bytes_out",
         "error_code",
+        "gate",
         "head",
         "keep_alive",
         "listing",
@@ -91,6 +95,8 @@ class Exchange:
         self.secret_version = -1
         """Which version of the provider's secret was sent."""
         self.task: asyncio.Task[None] | None = None
+        self.gate: Gate | None = None
+        """Where this exchange holds a place, which it frees at its end."""
         self.keep_alive = head.keep_alive
         # The request's body
         self.upload = Upload(head.content_length)
@@ -116,6 +122,7 @@ class Exchange:
         self._first_byte_at = 0.0
         self._started_at = context.clock.monotonic()
         self._last = context.clock.now
+        self._unsent = 0
         context.active.add(self)
 
     @property
@@ -374,6 +381,7 @@ class Exchange:
         self._replay = None
         if self.task is not None:
             self.task.cancel()
+        self.leave_gate()
         context = self._context
         context.active.discard(self)
         target = self.target
@@ -406,14 +414,26 @@ class Exchange:
             ),
         )
 
+    def leave_gate(self) -> None:
+        """Free the place that this exchange holds, if any."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            gate.leave()
+
     def check_time(self, now: float) -> None:
         """End the exchange if the phase it is in has lasted too long."""
-        idle_for = now - self._last
         timeouts = self._context.timeouts
+        if self.target is not None and self.target.options is not None:
+            timeouts = self.target.options.timeouts(timeouts)
+        if now - self._started_at > timeouts.total_s:
+            self._is_over_time(timeouts.total_s)
+            return
+        self._note_progress(now)
+        idle_for = now - self._last
         if self.reply_begun:
             if idle_for > timeouts.idle_s:
                 self._reply_is_stuck(timeouts.idle_s)
-        elif not self.upload.done:
+        elif not self.upload.done or self._upload_paused:
             if idle_for > timeouts.idle_s:
                 self._upload_is_stuck(timeouts.idle_s)
         elif self._upstream is not None and idle_for > timeouts.first_byte_s:
@@ -421,18 +441,45 @@ class Exchange:
                 FirstByteTimeoutError(f"{self._provider} did not begin to answer within {timeouts.first_byte_s:g} s")
             )
 
+    def _note_progress(self, now: float) -> None:
+        """A side that takes what is buffered for it, however slowly, is not stalled."""
+        if self._write_paused:
+            unsent = self._client.unsent
+        elif self._upload_paused and self._upstream is not None:
+            unsent = self._upstream.unsent
+        else:
+            return
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._last = now
+
     @property
     def _provider(self) -> str:
         return str(self.target.base.origin) if self.target is not None else "the provider"
 
     def _reply_is_stuck(self, after_s: float) -> None:
         if self._write_paused:
-            self._drop_upstream()
-            self.error_code = "client_stalled"
-            self._finish()
-            self._client.abort()
+            self._cut_off("client_stalled")
         else:
             self.fail(IdleTimeoutError(f"{self._provider} sent nothing for {after_s:g} s in the midst of its reply"))
+
+    def _is_over_time(self, after_s: float) -> None:
+        if self._write_paused:
+            self._cut_off(TotalTimeoutError.code)
+        else:
+            self.fail(
+                TotalTimeoutError(
+                    f"the request to {self._provider} was not done within {after_s:g} s, the provider's "
+                    "options.total_timeout_s"
+                )
+            )
+
+    def _cut_off(self, error_code: str) -> None:
+        """End a reply that its client does not take: nothing more would reach it, so nothing is left to wait for."""
+        self._drop_upstream()
+        self.error_code = error_code
+        self._finish()
+        self._client.abort()
 
     def _upload_is_stuck(self, after_s: float) -> None:
         if self._upload_paused:

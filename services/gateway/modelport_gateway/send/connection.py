@@ -94,6 +94,11 @@ class UpstreamConnection(asyncio.Protocol):
     def was_reused(self) -> bool:
         return self.uses > 1
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the provider has not taken yet."""
+        return self.transport.get_write_buffer_size()
+
     def is_quiet(self) -> bool:
         """Say whether an idle connection still stands and holds no unread byte. A look, not a promise."""
         return not self.transport.is_closing() and not self._poll.poll(0)

@@ -36,33 +36,28 @@ class Egress:
         self,
         own_addresses: Iterable[tuple[str, int]],
         *,
-        connect_timeout_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._own = {(ipaddress.ip_address(address), port) for address, port in own_addresses}
         self._own_ports = {port for address, port in self._own if address.is_unspecified}
-        self._connect_timeout_s = connect_timeout_s
         self._resolver = resolver or Resolver()
         self._tls = tls if tls is not None else ssl.create_default_context()
 
-    async def connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P]) -> P:
-        """Connect to one of the origin's addresses, trying them in order, each for its share of the time.
+    async def connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P], timeout_s: float) -> P:
+        """Connect to one of the origin's addresses, trying them in order, each for its share of `timeout_s` seconds.
 
         Raises ConnectFailedError, ConnectTimeoutError, TlsFailedError, EgressRefusedError.
         """
         try:
-            async with asyncio.timeout(self._connect_timeout_s) as time_limit:
-                return await self._connect(origin, make_protocol, time_limit.when() or 0.0)
+            async with asyncio.timeout(timeout_s) as time_limit:
+                return await self._connect(origin, make_protocol, timeout_s, time_limit.when() or 0.0)
         except TimeoutError:
-            raise self._took_too_long(origin) from None
+            raise _took_too_long(origin, timeout_s) from None
 
-    def _took_too_long(self, origin: Origin) -> ConnectTimeoutError:
-        return ConnectTimeoutError(
-            f"no connection to {origin} within {self._connect_timeout_s:g} s; is the provider's host_url right?"
-        )
-
-    async def _connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P], until: float) -> P:
+    async def _connect(
+        self, origin: Origin, make_protocol: Callable[[socket.socket], P], timeout_s: float, until: float
+    ) -> P:
         failure: GatewayError | None = None
         now = asyncio.get_running_loop().time
         addresses = in_turns(await self._addresses(origin), _MAX_ADDRESSES)
@@ -73,7 +68,7 @@ class Egress:
                 async with asyncio.timeout((until - now()) / (len(addresses) - position)):
                     return await self._connect_to(origin, family, address, make_protocol)
             except TimeoutError:
-                failure = self._took_too_long(origin)
+                failure = _took_too_long(origin, timeout_s)
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
                 failure = TlsFailedError(f"TLS to {origin} failed: {reason}")
@@ -123,6 +118,10 @@ class Egress:
             ip = ip.ipv4_mapped
         if (ip, port) in self._own or (port in self._own_ports and (ip.is_loopback or ip.is_unspecified)):
             raise _refused(origin)
+
+
+def _took_too_long(origin: Origin, timeout_s: float) -> ConnectTimeoutError:
+    return ConnectTimeoutError(f"no connection to {origin} within {timeout_s:g} s; is the provider's host_url right?")
 
 
 def _refused(origin: Origin) -> EgressRefusedError:

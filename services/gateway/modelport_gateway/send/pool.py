@@ -134,12 +134,14 @@ class Pool:
             found = self._origins[origin] = OriginPool(origin, self._limits, self._now, self._counts)
         return found
 
-    async def connect(self, origin: Origin) -> UpstreamConnection:
-        """Open a new connection. Raises the causes of Egress.connect."""
+    async def connect(self, origin: Origin, timeout_s: float) -> UpstreamConnection:
+        """Open a new connection within `timeout_s` seconds. Raises the causes of Egress.connect."""
         pool = self.origin(origin)
         pool.connecting += 1
         try:
-            connection = await self._egress.connect(origin, lambda sock: UpstreamConnection(sock, pool, self._now()))
+            connection = await self._egress.connect(
+                origin, lambda sock: UpstreamConnection(sock, pool, self._now()), timeout_s
+            )
         finally:
             pool.connecting -= 1
         pool.open.add(connection)
