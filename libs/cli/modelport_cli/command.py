@@ -50,6 +50,15 @@ def group(help: str) -> typer.Typer:  # noqa: A002 (typer's name for it)
     return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+def _change_command(context: typer.Context, name: object) -> str | None:
+    """Name the command beside the one that runs which changes a resource of this name."""
+    beside = getattr(context.parent and context.parent.command, "commands", {})
+    word = next((word for word in ("update", "patch") if word in beside), None)
+    if context.parent is None or word is None or not isinstance(name, str):
+        return None
+    return f"{context.parent.command_path} {word} {name}"
+
+
 def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
     """Add a function as a command: its first parameter is the session, the rest are arguments and options."""
 
@@ -60,7 +69,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
         def run(typer_context: typer.Context, **values: Any) -> None:
             later = GlobalFlags(**{flag: values.pop(flag) for flag in GLOBAL_FLAGS})
             earlier = typer_context.obj if isinstance(typer_context.obj, GlobalFlags) else GlobalFlags()
-            session = Session(earlier.overridden_by(later))
+            session = Session(earlier.overridden_by(later), _change_command(typer_context, values.get("name")))
             try:
                 with reported(session):
                     body(session, **values)

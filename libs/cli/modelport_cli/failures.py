@@ -64,7 +64,7 @@ def describe(error: Exception, session: Session) -> tuple[str, str | None, int]:
     if isinstance(error, errors.ConfigError):
         return error.message, error.hint, WRONG_USAGE
     if isinstance(error, errors.StatusError):
-        return _status_message(error), _status_hint(error), FAILED
+        return _status_message(error), _status_hint(error, session), FAILED
     if isinstance(error, errors.RequestTimedOutError):
         return error.message, "See `nemo status`; a provider may also just be slow", FAILED
     if isinstance(error, errors.ConnectionFailedError):
@@ -91,11 +91,16 @@ def _status_message(error: "StatusError") -> str:
     return f"{error.message} (HTTP {error.status_code}{asked_for})"
 
 
-def _status_hint(error: "StatusError") -> str | None:
+def _status_hint(error: "StatusError", session: Session) -> str | None:
     if error.origin == "upstream":
         return _UPSTREAM_HINTS.get(error.status_code, "This is the provider's own answer")
-    if error.status_code == 409 and "exist" not in error.message:
-        return None
+    if error.status_code == 409:
+        if "already exists" not in error.message:
+            return None
+        change = f", or change what exists with `{session.change_command}`" if session.change_command else ""
+        return f"Choose another name{change}"
+    if error.code in _TARGET_CODES:
+        return "`nemo inference virtual-models get` says what its targets lack, `nemo inference providers list` why"
     return _HINTS.get(error.status_code)
 
 
@@ -103,11 +108,11 @@ _HINTS = {
     401: "Set a valid token with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
     403: "This is not allowed to you, or to anybody: built-in things are read-only",
     404: "Check the name and the --workspace; the list command shows what there is",
-    409: "Choose another name, or change what exists with the update command",
     424: "Check the provider's secret: `nemo secrets list`",
     429: "Try again later",
     503: "`nemo status` shows which services are not ready",
 }
+_TARGET_CODES = {"no_provider", "no_target"}
 _UPSTREAM_HINTS = {
     401: "The provider refused its API key: `nemo inference providers get` names the secret to update",
     403: "The provider does not allow this to its API key",

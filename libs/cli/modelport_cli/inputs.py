@@ -96,6 +96,13 @@ def fields_from(input_file: str | None, input_data: str | None, **flags: Any) ->
     return fields | {name: value for name, value in flags.items() if value is not None}
 
 
+def some_changes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what an update names, with None where an empty text is to empty a field. Raises UsageError for nothing."""
+    if not fields:
+        raise UsageError("nothing to change", "Name what is to change; --help lists the flags")
+    return {name: None if value == "" else value for name, value in fields.items()}
+
+
 def require(fields: dict[str, Any], name: str, flag: str) -> Any:
     """Return a field that must have been given in one way or another. Raises UsageError."""
     if fields.get(name) in (None, ""):

@@ -44,8 +44,10 @@ class GlobalFlags:
 class Session:
     """One run of one command. Nothing is imported, read or opened before a command asks for it."""
 
-    def __init__(self, flags: GlobalFlags) -> None:
+    def __init__(self, flags: GlobalFlags, change_command: str | None = None) -> None:
         self.flags = flags
+        self.change_command = change_command
+        """The command that changes what the running one found to exist, where there is one."""
         if flags.verbose:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))

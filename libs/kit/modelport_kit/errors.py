@@ -52,6 +52,13 @@ class ConflictError(ApiError):
         super().__init__(409, code, message, headers={"x-should-retry": "false"})
 
 
+class AlreadyExistsError(ConflictError):
+    """409: the name is taken. `change` is the method that changes what has it."""
+
+    def __init__(self, what: str, name: str, change: str) -> None:
+        super().__init__(f"{what} {name} already exists; change it with {change}, or choose another name")
+
+
 class UnprocessableError(ApiError):
     """422: one member of the input breaks a rule. `where` is its path, as validation errors have it."""
 

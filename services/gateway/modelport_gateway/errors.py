@@ -206,7 +206,7 @@ class SecretsAwayError(UnavailableError):
 
 
 class NoProviderError(UnavailableError):
-    """A virtual model whose target nobody serves at the moment."""
+    """A virtual model whose targets nobody serves at the moment, or which has none (code `no_target`)."""
 
     code = "no_provider"
 

@@ -18,7 +18,7 @@ from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
-from modelport_kit.errors import ApiError, ConflictError, NotFoundError
+from modelport_kit.errors import AlreadyExistsError, ApiError, NotFoundError
 from modelport_kit.lists import PageRequest
 from modelport_secrets import domain
 from modelport_secrets.sealing import Sealed, Sealer, UnsealError
@@ -55,7 +55,10 @@ class SecretStore:
     async def create(
         self, workspace: str, workspace_id: str, name: str, value: str, description: str | None
     ) -> tuple[Secret, int]:
-        """Store a new secret; returns it and its revision. Raises ConflictError, also for a former workspace's row."""
+        """Store a new secret; returns it and its revision.
+
+        Raises AlreadyExistsError, also for a former workspace's row.
+        """
         key = self._sealer.new_data_key()
         moment = self._now()
         row: dict[str, Any] = {
@@ -74,9 +77,7 @@ class SecretStore:
                 sealed = self._sealer.seal(key, value, workspace, name, version)
                 await self._store_value(write, workspace, name, sealed)
         except IntegrityError:
-            raise ConflictError(
-                f"secret {workspace}/{name} already exists; update it, or choose another name"
-            ) from None
+            raise AlreadyExistsError("secret", f"{workspace}/{name}", "PATCH") from None
         return Secret.model_validate(row), version
 
     async def _store_value(self, write: WriteTransaction, workspace: str, name: str, sealed: Sealed) -> None:

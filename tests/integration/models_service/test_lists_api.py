@@ -181,7 +181,9 @@ def test_duplicates(models: httpx.Client, kind: str, workspace: str) -> None:
     first = models.post(kind.format(workspace), json=body)
     assert first.headers["x-modelport-revision"].startswith("models.")
     result_of(first, 201)
-    assert "already exists" in error_of(models.post(kind.format(workspace), json=body), 409, "conflict")
+    verb = "PUT" if kind == LISTS[0] else "PATCH"
+    message = error_of(models.post(kind.format(workspace), json=body), 409, "conflict")
+    assert message.endswith(f"{workspace}/thing already exists; change it with {verb}, or choose another name")
 
 
 def test_names_that_cannot_be(models: httpx.Client, kind: str) -> None:

@@ -160,6 +160,19 @@ def test_a_virtual_model_of_a_users_own_is_never_touched(models: httpx.Client, w
     assert back["id"] != made["id"]
 
 
+def test_a_patch_that_names_nothing_changes_nothing(models: httpx.Client, workspace: str) -> None:
+    serve(models, workspace, "gpt-4")
+    for path in (f"{virtual_models_of(workspace)}/gpt-4", f"{models_of(workspace)}/gpt-4"):
+        before = models.get(path)
+        for body in ({}, {"no_such_member": 1}):
+            reply = models.patch(path, json=body)
+            assert result_of(reply) == before.json()
+            assert reply.headers["x-modelport-revision"] == before.headers["x-modelport-revision"]
+    serve(models, workspace)
+    for path in (f"{virtual_models_of(workspace)}/gpt-4", f"{models_of(workspace)}/gpt-4"):
+        error_of(models.get(path), 404)
+
+
 def test_a_user_may_take_over_what_discovery_made(models: httpx.Client, workspace: str) -> None:
     serve(models, workspace, "gpt-4", "gpt-5", "gpt-6")
     taken = result_of(models.patch(f"{virtual_models_of(workspace)}/gpt-4", json={"project": "ours"}))

@@ -24,7 +24,7 @@ MODELS = "/apis/models/v2/workspaces/default/models"
 GATEWAY = "/apis/inference-gateway/v2/workspaces/default"
 VIRTUAL_MODELS = f"{GATEWAY}/virtual-models"
 WORKSPACES = "/apis/entities/v2/workspaces"
-EXISTS = Reply(409, json=error(409, "exists", "it exists already"), headers={"x-should-retry": "false"})
+EXISTS = Reply(409, json=error(409, "conflict", "it already exists"), headers={"x-should-retry": "false"})
 
 
 def test_a_secret_from_a_pipe(script: Script) -> None:
@@ -154,7 +154,47 @@ def test_exist_ok(script: Script) -> None:
     assert nemo(*create, "--exist-ok").code == 0
     refused = nemo(*create)
     assert refused.code == 1
-    assert refused.err.startswith("Error: it exists already (HTTP 409)\nHint: ")
+    assert refused.err == (
+        "Error: it already exists (HTTP 409)\n"
+        "Hint: Choose another name, or change what exists with `nemo inference providers update openai`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        (SECRETS, ["secrets", "create", "--value", "v"]),
+        (MODELS, ["models", "create"]),
+        (VIRTUAL_MODELS, ["inference", "virtual-models", "create"]),
+        (WORKSPACES, ["workspaces", "create"]),
+    ],
+)
+def test_what_exists_is_changed_by_a_command_that_there_is(script: Script, path: str, command: list[str]) -> None:
+    script.on("POST", path, EXISTS)
+    hint = nemo(*command, "thing").err.partition("`")[2].partition("`")[0]
+    words = hint.split()
+    assert words[-1] == "thing"
+    shown = nemo(*words[1:-1], "--help")
+    assert (shown.code, "NAME" in shown.out) == (0, True), hint
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "update"],
+        ["workspaces", "update"],
+        ["inference", "virtual-models", "patch"],
+        ["inference", "providers", "update"],
+        ["inference", "providers", "update-status"],
+    ],
+)
+def test_an_update_that_names_nothing_is_wrong_usage(script: Script, command: list[str]) -> None:
+    done = nemo(*command, "thing")
+    assert done.code == 2
+    assert done.err.startswith("Error: nothing to change\nHint: Name ")
+    if command[-1] in {"patch", "update"} and "workspaces" not in command:
+        assert nemo(*command, "thing", "--input-data", '{"no_such_member": 1}').code == 2
+    assert not script.requests
 
 
 def test_lists_pass_on_what_they_are_asked_for(script: Script) -> None:
@@ -237,6 +277,42 @@ def test_virtual_models(script: Script) -> None:
     patched = script.asked("PATCH", f"{VIRTUAL_MODELS}/fast")[0].json
     assert patched == {"models": [], "default_model_entity": None}
     assert script.asked("GET", VIRTUAL_MODELS)[0].query == {"exclude_autoprovisioned": ["true"]}
+
+
+def test_a_virtual_model_whose_targets_cannot_be_called_yet(script: Script) -> None:
+    targets = [
+        {"model": "gpt-4"},
+        {"model": "unserved"},
+        {"model": "gone"},
+        {"model": "other/there"},
+        {"model": "gone"},
+    ]
+    script.on("POST", VIRTUAL_MODELS, Reply(201, json=virtual_model(models=targets)))
+    listed = page(model(model_providers=["default/openai"]), model("unserved", model_providers=[]))
+    script.on("GET", MODELS, Reply(json=listed))
+    script.on("GET", MODELS.replace("default", "other"), Reply(404, json=error(404, "not_found", "no workspace")))
+    done = nemo("inference", "virtual-models", "create", "fast", "--models", json.dumps(targets))
+    assert (done.code, json.loads(done.out)["name"]) == (0, "fast")
+    assert done.err == (
+        "Warning: target default/unserved has no provider yet; calls fail until one serves it\n"
+        "Warning: target default/gone does not exist yet; it will once a provider that serves it is registered\n"
+        "Warning: target other/there does not exist yet; it will once a provider that serves it is registered\n"
+    )
+    (asked,) = script.asked("GET", MODELS)
+    assert json.loads(asked.query["filter"][0]) == {"name": {"$in": ["gpt-4", "unserved", "gone"]}}
+
+
+def test_targets_that_nobody_can_look_at_fail_no_command(script: Script) -> None:
+    script.on("GET", f"{VIRTUAL_MODELS}/fast", Reply(json=virtual_model(default_model_entity="default/gpt-4")))
+    script.on("GET", MODELS, Reply(403, json=error(403, "forbidden", "not for you")))
+    shown = nemo("inference", "virtual-models", "get", "fast")
+    assert (shown.code, shown.err) == (0, "Warning: its targets cannot be looked at: not for you\n")
+
+
+def test_a_virtual_model_without_a_target_says_so(script: Script) -> None:
+    script.on("GET", f"{VIRTUAL_MODELS}/fast", Reply(json=virtual_model(models=None)))
+    shown = nemo("inference", "virtual-models", "get", "fast")
+    assert (shown.code, shown.err) == (0, "Warning: virtual model fast names no target; calls fail until it has one\n")
 
 
 def test_models(script: Script) -> None:

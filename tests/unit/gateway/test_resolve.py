@@ -99,11 +99,36 @@ def test_what_a_model_may_be_called(table: MemoryTable) -> None:
 
 
 def test_nobody_serves_it(table: MemoryTable) -> None:
-    table.remove("model/ws/mm")
-    with pytest.raises(NoProviderError):
-        find(table)
+    table.remove("provider/ws/one")
+    table.remove("provider/ws/two")
+    table.put("virtual-model/ws/vv", virtual(None, ("mm", 0), ("other/gone", 1)).payload())
+    for model, called in ((None, "'vv'"), ("ws/vv", "'ws/vv'")):
+        with pytest.raises(NoProviderError) as caught:
+            find(table, model)
+        assert caught.value.error_code == "no_provider"
+        assert caught.value.message.startswith(
+            f"model {called} of workspace ws has no provider at the moment: ws/mm has no provider, "
+            "other/gone does not exist; register a provider that serves it, or name other targets (PATCH /apis/"
+        )
     with pytest.raises(NotFoundError):
         find(table, name="ww")
+
+
+def test_a_target_served_by_a_vendors_id_alone_loses_its_provider(table: MemoryTable) -> None:
+    table.indexes[vendor_index("ws", "meta/llama")] = {"mm": ""}
+    put_model(table, "mm")
+    with pytest.raises(NoProviderError, match=r"model 'meta/llama' .* ws/mm has no provider"):
+        find(table, "meta/llama")
+
+
+def test_no_target_at_all_and_very_many(table: MemoryTable) -> None:
+    table.put("virtual-model/ws/vv", virtual().payload())
+    with pytest.raises(NoProviderError, match="'vv' of workspace ws names no target; give it a default_") as caught:
+        find(table)
+    assert caught.value.error_code == "no_target"
+    table.put("virtual-model/ws/vv", virtual(None, *((f"gone-{number}", 0) for number in range(9))).payload())
+    with pytest.raises(NoProviderError, match="ws/gone-4 does not exist and 4 more; "):
+        find(table)
 
 
 def test_a_provider_and_its_revision(table: MemoryTable) -> None:

@@ -18,6 +18,7 @@ from modelport_cli.inputs import (
     Sort,
     fields_from,
     mapping,
+    some_changes,
 )
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
@@ -122,8 +123,7 @@ def update(
         description=description,
         project=project,
     )
-    changes = {member: None if value == "" else value for member, value in _settable(fields).items()}
-    show_item(session, session.client.models.update(name, **changes))
+    show_item(session, session.client.models.update(name, **some_changes(_settable(fields))))
 
 
 @command(app, "delete")

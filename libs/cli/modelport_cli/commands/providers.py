@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from modelport_cli.command import command, group
+from modelport_cli.failures import UsageError
 from modelport_cli.inputs import (
     AllPages,
     Description,
@@ -21,6 +22,7 @@ from modelport_cli.inputs import (
     items,
     mapping,
     require,
+    some_changes,
 )
 from modelport_cli.output import Columns, Record, show_item, show_list
 from modelport_cli.session import Session
@@ -166,7 +168,7 @@ def update(
     input_data: InputData = None,
 ) -> None:
     """Change what is named of a provider and keep the rest. An empty text, '' , empties a field."""
-    changes = fields_from(
+    given = fields_from(
         input_file,
         input_data,
         host_url=host_url,
@@ -181,14 +183,15 @@ def update(
         description=description,
         project=project,
     )
+    changes = some_changes(_settable(given))
     fields: dict[str, Any] = {}
     if not replace:
-        fields = session.client.inference.providers.retrieve(name).model_dump(mode="json")
+        fields = _settable(session.client.inference.providers.retrieve(name).model_dump(mode="json"))
         # A PUT that omits the options keeps them.
         del fields["options"]
-    fields |= {member: None if value == "" else value for member, value in changes.items()}
+    fields |= changes
     require(fields, "host_url", "--host-url")
-    show_item(session, session.client.inference.providers.update(name, **_settable(fields)))
+    show_item(session, session.client.inference.providers.update(name, **fields))
 
 
 @command(app, "update-status")
@@ -202,11 +205,11 @@ def update_status(
     ] = None,
 ) -> None:
     """Set a provider's status. Discovery does so by itself, and will do so again."""
+    served = items(served_models, "--served-models")
+    if (status, status_message, served) == (None, None, None):
+        raise UsageError("nothing to change", "Name --status, --status-message or --served-models")
     changed = session.client.inference.providers.update_status(
-        name,
-        status=status,
-        status_message=status_message,
-        served_models=items(served_models, "--served-models"),
+        name, status=status, status_message=status_message, served_models=served
     )
     show_item(session, changed)
 

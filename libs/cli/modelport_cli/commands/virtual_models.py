@@ -1,6 +1,7 @@
 """`nemo inference virtual-models`."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +19,14 @@ from modelport_cli.inputs import (
     fields_from,
     items,
     mapping,
+    some_changes,
 )
 from modelport_cli.output import Columns, Record, show_item, show_list
 from modelport_cli.session import Session
 from modelport_cli.text import note
+
+if TYPE_CHECKING:
+    from modelport_contracts.resources.virtual_models import VirtualModel
 
 app = group("Virtual models: stable names that applications call, whatever serves them.")
 
@@ -47,6 +52,10 @@ LateSteps = Annotated[
     str | None,
     typer.Option("--post-response-middleware", metavar="LIST", help="Steps after the reply has left."),
 ]
+
+
+_AT_ONCE = 50
+"""Models asked for with one request."""
 
 
 def _targets(virtual_model: Record) -> str:
@@ -90,7 +99,7 @@ def create(
         project=project,
     )
     made = session.client.inference.virtual_models.create(name=name, exist_ok=exist_ok, **_settable(fields))
-    show_item(session, made)
+    _show(session, made)
 
 
 @command(app, "list")
@@ -119,7 +128,7 @@ def list_virtual_models(
 @command(app, "get")
 def get(session: Session, name: Name) -> None:
     """Show a virtual model."""
-    show_item(session, session.client.inference.virtual_models.retrieve(name))
+    _show(session, session.client.inference.virtual_models.retrieve(name))
 
 
 @command(app, "patch")
@@ -148,8 +157,8 @@ def patch(
         post_response_middleware=items(post_response_middleware, "--post-response-middleware"),
         project=project,
     )
-    changes = {member: None if value == "" else value for member, value in _settable(fields).items()}
-    show_item(session, session.client.inference.virtual_models.patch(name, **changes))
+    changes = some_changes(_settable(fields))
+    _show(session, session.client.inference.virtual_models.patch(name, **changes))
 
 
 @command(app, "delete")
@@ -157,6 +166,54 @@ def delete(session: Session, name: Name) -> None:
     """Delete a virtual model."""
     session.client.inference.virtual_models.delete(name)
     note(f"Virtual model {name} is deleted.")
+
+
+def _show(session: Session, virtual_model: "VirtualModel") -> None:
+    """Print a virtual model, and on stderr what keeps it from being called."""
+    from modelport import ModelportError
+
+    show_item(session, virtual_model)
+    try:
+        for problem in _problems(session, virtual_model):
+            note(f"Warning: {problem}")
+    except ModelportError as error:
+        note(f"Warning: its targets cannot be looked at: {error.message}")
+
+
+def _problems(session: Session, virtual_model: "VirtualModel") -> Iterator[str]:
+    """Say which targets cannot be called yet: the platform takes them, so that things may be made in any order."""
+    from modelport_contracts.names import split_entity
+
+    default = virtual_model.default_model_entity
+    named = [default] if default else [target.model for target in virtual_model.models or ()]
+    if not named:
+        yield f"virtual model {virtual_model.name} names no target; calls fail until it has one"
+    by_workspace: dict[str, list[str]] = {}
+    for workspace, name in dict.fromkeys(split_entity(one, virtual_model.workspace) for one in named):
+        by_workspace.setdefault(workspace, []).append(name)
+    for workspace, names in by_workspace.items():
+        known = _providers_of(session, workspace, names)
+        for name in names:
+            target = f"target {workspace}/{name}"
+            if name not in known:
+                yield f"{target} does not exist yet; it will once a provider that serves it is registered"
+            elif not known[name]:
+                yield f"{target} has no provider yet; calls fail until one serves it"
+
+
+def _providers_of(session: Session, workspace: str, names: list[str]) -> dict[str, list[str]]:
+    """Return the providers of those of these models that exist."""
+    from modelport import NotFoundError
+
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        wanted = {"name": {"$in": names[start : start + _AT_ONCE]}}
+        try:
+            listed = session.client.models.list(workspace=workspace, filter=wanted, page_size=_AT_ONCE)
+        except NotFoundError:  # no such workspace
+            return found
+        found |= {model.name: model.model_providers or [] for model in listed.data}
+    return found
 
 
 def _settable(fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from modelport_cli.command import command, group
+from modelport_cli.failures import UsageError
 from modelport_cli.inputs import AllPages, Description, ExistOk, Filter, PageNumber, PageSize, Sort
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
@@ -44,7 +45,9 @@ def get(session: Session, name: Name) -> None:
 
 @command(app, "update")
 def update(session: Session, name: Name, description: Description = None) -> None:
-    """Replace a workspace's description; without one it becomes empty."""
+    """Replace a workspace's description. An empty text, '' , empties it."""
+    if description is None:
+        raise UsageError("nothing to change", "Name --description; an empty text, '' , empties it")
     show_item(session, session.client.workspaces.update(name, description=description or None))
 
 

@@ -1,7 +1,7 @@
 """From a name to the providers that can serve it (docs/wire.md, 3.5). Pure but for the look-ups it is given."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modelport_contracts.names import MAX_MODEL_ID, is_name
 from modelport_contracts.records import record_key, vendor_index
@@ -14,6 +14,7 @@ from modelport_gateway.route.lookup import Lookup
 
 _SHOWN = 100
 """Characters of an unknown model's name that an error repeats."""
+_SHOWN_TARGETS = 5
 _REVISION = re.compile(rb"models\.([0-9]{1,18})")
 
 
@@ -39,13 +40,15 @@ def resolve_provider(look: Lookup, workspace: str, name: str, loop_line: bytes, 
     return compiled_target(entry, loop_line)
 
 
-def virtual_model_choices(look: Lookup, workspace: str, name: str, loop_line: bytes) -> Iterator[Choice]:
-    """Name who can serve a virtual model, in the order in which they are tried. Raises NotFoundError."""
+def virtual_model_targets(look: Lookup, workspace: str, name: str) -> tuple[str, ...]:
+    """Return the keys of a virtual model's target entities, in the order in which they are tried.
+
+    Raises NotFoundError.
+    """
     entry = look.record(record_key("virtual-model", workspace, name))
     if not entry.present:
         raise _no_model(workspace, name)
-    for key in compiled_virtual_model(entry).target_keys:
-        yield from entity_choices(look, key, loop_line)
+    return compiled_virtual_model(entry).target_keys
 
 
 def entity_choices(look: Lookup, key: str, loop_line: bytes) -> Iterator[Choice]:
@@ -59,8 +62,8 @@ def entity_choices(look: Lookup, key: str, loop_line: bytes) -> Iterator[Choice]
             yield Choice(compiled_target(provider, loop_line), serving.served_id)
 
 
-def named_model_choices(look: Lookup, workspace: str, model: str, loop_line: bytes) -> Iterator[Choice]:
-    """Name who can serve what a body calls its `model`.
+def named_model_targets(look: Lookup, workspace: str, model: str) -> tuple[str, ...]:
+    """Return the keys of the entities behind what a body calls its `model`.
 
     One leading `<workspace>/` goes. What then names a virtual model is that; anything else is tried as a vendor's
     model id, which counts only where one entity of the workspace stands for it. No other workspace is ever reached.
@@ -70,11 +73,11 @@ def named_model_choices(look: Lookup, workspace: str, model: str, loop_line: byt
         raise _no_model(workspace, model)  # nothing that long is ever served; it is not looked up, nor remembered
     stem = model.removeprefix(f"{workspace}/")
     if is_name(stem) and look.record(record_key("virtual-model", workspace, stem)).present:
-        return virtual_model_choices(look, workspace, stem, loop_line)
+        return virtual_model_targets(look, workspace, stem)
     for vendor_id in dict.fromkeys((stem, model)):
         entities = look.index(vendor_index(workspace, vendor_id))
         if len(entities) == 1:
-            return entity_choices(look, record_key("model", workspace, next(iter(entities))), loop_line)
+            return (record_key("model", workspace, next(iter(entities))),)
         if entities:
             raise NotFoundError(
                 f"model {vendor_id!r} is not clear in workspace {workspace}: it may be "
@@ -95,16 +98,33 @@ def find_target(
     if route.kind is PROVIDER:
         return resolve_provider(look, route.workspace, route.name, loop_line, at_least), None
     if route.kind is MODEL:
-        choices = virtual_model_choices(look, route.workspace, route.name, loop_line)
+        targets = virtual_model_targets(look, route.workspace, route.name)
     else:
         assert model is not None
-        choices = named_model_choices(look, route.workspace, model, loop_line)
-    choice = choose(choices)
+        targets = named_model_targets(look, route.workspace, model)
+    choice = choose(choice for key in targets for choice in entity_choices(look, key, loop_line))
     if choice is None:
-        raise NoProviderError(
-            f"model {model or route.name!r} of workspace {route.workspace} has no provider at the moment"
-        )
+        raise _nobody(look, route.workspace, model or route.name, targets)
     return choice.target, choice.served_id
+
+
+def _nobody(look: Lookup, workspace: str, model: str, targets: Sequence[str]) -> NoProviderError:
+    """Say of each target why it cannot be called, and what to do."""
+    called = f"model {model!r} of workspace {workspace}"
+    change = f"PATCH /apis/inference-gateway/v2/workspaces/{workspace}/virtual-models/<name>"
+    if not targets:
+        return NoProviderError(
+            f"{called} names no target; give it a default_model_entity or models ({change})", code="no_target"
+        )
+    reasons = [
+        f"{key.removeprefix('model/')} {'has no provider' if look.record(key).present else 'does not exist'}"
+        for key in targets[:_SHOWN_TARGETS]
+    ]
+    more = f" and {len(targets) - _SHOWN_TARGETS} more" if len(targets) > _SHOWN_TARGETS else ""
+    return NoProviderError(
+        f"{called} has no provider at the moment: {', '.join(reasons)}{more}; register a provider that serves it, or "
+        f"name other targets ({change})"
+    )
 
 
 def _no_model(workspace: str, model: str) -> NotFoundError:

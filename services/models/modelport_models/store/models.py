@@ -14,7 +14,7 @@ from modelport_contracts.records import record_key
 from modelport_contracts.resources.models import Model, ModelCreate, ModelUpdate
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
-from modelport_kit.errors import ConflictError
+from modelport_kit.errors import AlreadyExistsError, ConflictError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import model_record
 from modelport_models.store.common import Row, in_workspace, like_columns, lock_workspace, need, served_by
@@ -34,7 +34,7 @@ class ModelStore:
         self._now = now
 
     async def create(self, workspace: str, body: ModelCreate) -> tuple[Model, int]:
-        """Make a model entity. Raises NotFoundError for the workspace, ConflictError."""
+        """Make a model entity. Raises NotFoundError for the workspace, AlreadyExistsError."""
         moment = self._now()
         row: dict[str, Any] = {
             **body.model_dump(mode="json"),
@@ -50,9 +50,7 @@ class ModelStore:
                 await write.execute(insert(MODEL).values(row))
                 write.put(record_key("model", workspace, body.name), *model_record(row, ()), row=(MODEL, row["id"]))
         except IntegrityError:
-            raise ConflictError(
-                f"model {workspace}/{body.name} already exists; update it, or choose another name"
-            ) from None
+            raise AlreadyExistsError("model", f"{workspace}/{body.name}", "PATCH") from None
         return Model.model_validate(row), write.revision
 
     async def get(self, workspace: str, name: str) -> tuple[Model, int]:
@@ -71,15 +69,17 @@ class ModelStore:
             return await _with_providers(connection, [dict(row._mapping) for row in rows]), position
 
     async def update(self, workspace: str, name: str, body: ModelUpdate) -> tuple[Model, int]:
-        """Change what the body names; from then on the entity is a user's. Raises NotFoundError."""
+        """Change what the body names; if that is anything, the entity is a user's from then on.
+
+        Raises NotFoundError.
+        """
         async with self._database.write() as write:
             await lock_workspace(write.connection, workspace)
             row = await need(write.connection, MODEL, "model", workspace, name)
-            values = {
-                **body.model_dump(mode="json", exclude_unset=True),
-                "discovered": False,
-                "updated_at": self._now(),
-            }
+            named = body.model_dump(mode="json", exclude_unset=True)
+            if not named:
+                return (await _with_providers(write.connection, [row]))[0], row["revision"]
+            values = {**named, "discovered": False, "updated_at": self._now()}
             await write.execute(update(MODEL).where(MODEL.c.id == row["id"]).values(values))
             row = await need(write.connection, MODEL, "model", workspace, name)
             serving = await served_by(write.connection, [(workspace, name)])

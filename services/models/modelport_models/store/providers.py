@@ -22,7 +22,7 @@ from modelport_contracts.resources.providers import (
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
-from modelport_kit.errors import ConflictError, UnprocessableError
+from modelport_kit.errors import AlreadyExistsError, UnprocessableError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record, unix_seconds
 from modelport_models.domain.served import MAX_SERVED, is_served_id, left_out_note
@@ -49,15 +49,13 @@ class ProviderStore:
         self._now = now
 
     async def create(self, workspace: str, body: ProviderCreate) -> tuple[Provider, int]:
-        """Register a provider. Raises NotFoundError for the workspace, ConflictError."""
+        """Register a provider. Raises NotFoundError for the workspace, AlreadyExistsError."""
         try:
             async with self._database.write() as write:
                 await lock_workspace(write.connection, workspace)
                 provider = await self._insert(write, workspace, body.name, body)
         except IntegrityError:
-            raise ConflictError(
-                f"provider {workspace}/{body.name} already exists; update it, or choose another name"
-            ) from None
+            raise AlreadyExistsError("provider", f"{workspace}/{body.name}", "PUT") from None
         return provider, write.revision
 
     async def _insert(self, write: WriteTransaction, workspace: str, name: str, body: ProviderUpdate) -> Provider:

@@ -13,7 +13,7 @@ from modelport_contracts.records import record_key
 from modelport_contracts.resources.virtual_models import VirtualModel, VirtualModelCreate, VirtualModelUpdate
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
-from modelport_kit.errors import ConflictError
+from modelport_kit.errors import AlreadyExistsError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import virtual_model_record
 from modelport_models.store.catalog import follow
@@ -34,7 +34,7 @@ class VirtualModelStore:
         self._now = now
 
     async def create(self, workspace: str, body: VirtualModelCreate) -> tuple[VirtualModel, int]:
-        """Make a virtual model; it takes the place of an autoprovisioned one. Raises ConflictError."""
+        """Make a virtual model; it takes the place of an autoprovisioned one. Raises AlreadyExistsError."""
         moment = self._now()
         row: dict[str, Any] = {
             **body.model_dump(mode="json"),
@@ -44,9 +44,7 @@ class VirtualModelStore:
             "created_at": moment,
             "updated_at": moment,
         }
-        conflict = ConflictError(
-            f"virtual model {workspace}/{body.name} already exists; update it, or choose another name"
-        )
+        conflict = AlreadyExistsError("virtual model", f"{workspace}/{body.name}", "PATCH")
         try:
             async with self._database.write() as write:
                 await lock_workspace(write.connection, workspace)
@@ -82,11 +80,16 @@ class VirtualModelStore:
         return [_virtual_model(dict(row._mapping)) for row in rows], position
 
     async def update(self, workspace: str, name: str, body: VirtualModelUpdate) -> tuple[VirtualModel, int]:
-        """Change what the body names; from then on the virtual model is a user's. Raises NotFoundError."""
+        """Change what the body names; if that is anything, the virtual model is a user's from then on.
+
+        Raises NotFoundError.
+        """
         async with self._database.write() as write:
             await lock_workspace(write.connection, workspace)
             row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
             named = body.model_dump(mode="json", exclude_unset=True)
+            if not named:
+                return _virtual_model(row), row["revision"]
             values = {**named, "autoprovisioned": False, "updated_at": self._now()}
             await write.execute(update(VIRTUAL_MODEL).where(VIRTUAL_MODEL.c.id == row["id"]).values(values))
             row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)

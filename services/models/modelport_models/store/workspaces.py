@@ -16,7 +16,7 @@ from modelport_contracts.resources.workspaces import BUILT_IN_WORKSPACES, Worksp
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
-from modelport_kit.errors import ConflictError, ForbiddenError
+from modelport_kit.errors import AlreadyExistsError, ForbiddenError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record, workspace_record
 from modelport_models.store.common import like_columns, lock_workspace, need, need_workspace
@@ -81,12 +81,12 @@ class WorkspaceStore:
         return row
 
     async def create(self, name: str, description: str | None) -> tuple[Workspace, int]:
-        """Make a workspace. Raises ConflictError."""
+        """Make a workspace. Raises AlreadyExistsError."""
         try:
             async with self._database.write() as write:
                 row = await self._insert(write, name, description)
         except IntegrityError:
-            raise ConflictError(f"workspace {name} already exists; choose another name") from None
+            raise AlreadyExistsError("workspace", name, "PUT") from None
         return Workspace.model_validate(row), write.revision
 
     async def get(self, name: str) -> tuple[Workspace, int]:

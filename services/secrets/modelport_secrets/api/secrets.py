@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from modelport_contracts.names import ANY_WORKSPACE
 from modelport_contracts.pages import Page
 from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
-from modelport_kit.errors import ConflictError, NotFoundError
+from modelport_kit.errors import AlreadyExistsError, NotFoundError
 from modelport_kit.http import page_reply, page_request, require, set_revision
 from modelport_kit.lists import PageRequest
 from modelport_kit.service_tokens import TrustedCallers
@@ -52,7 +52,7 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
         given = (workspace, workspace_id, body.name, body.value.get_secret_value(), body.description)
         try:
             secret, revision = await parts.store.create(*given)
-        except ConflictError:
+        except AlreadyExistsError:
             if not await parts.workspaces.remove_gone(workspace):
                 raise
             secret, revision = await parts.store.create(*given)
