@@ -9,8 +9,11 @@ class Scope:
     def __init__(self, base_url: str, workspace: str) -> None:
         self.base_url = base_url
         self.workspace = workspace
-        self.revisions: dict[tuple[str, str], int] = {}
-        """(workspace, provider) -> revision of this client's last write, which waiting asks the gateways for."""
+        self.revisions: dict[tuple[str, str], str] = {}
+        """(workspace, provider) -> revision of this client's last write, which waiting asks the gateways for.
+
+        Opaque: it is passed on as it came (docs/propagation.md, rule 3).
+        """
 
     def in_workspace(self, service: str, workspace: str | None, *parts: str) -> str:
         """Return the path of something in a workspace; `parts` are encoded already."""

@@ -65,7 +65,7 @@ def wait_for_gateway(
     name: str,
     *,
     timeout: float = 60.0,
-    revision: int | None = None,
+    revision: str | int | None = None,
     workspace: str | None = None,
 ) -> Flow[bool]:
     """Wait until every live gateway can route to a provider, then return True. Raises WaitTimeoutError.

@@ -1,7 +1,9 @@
 import pytest
+from starlette.responses import Response
 
 from modelport import ConnectionFailedError, Modelport, NotFoundError, PermissionDeniedError, WaitTimeoutError
 from modelport_contracts.resources.providers import Provider
+from modelport_kit.http import set_revision
 from modelport_testing.scripted import Reply, Script, provider
 
 PROVIDERS = "/apis/models/v2/workspaces/default/providers"
@@ -79,15 +81,22 @@ def test_without_the_gateway(script: Script, client: Modelport) -> None:
     assert client.models.wait_for_provider("openai", check_gateway=False)
 
 
+def revision_headers(revision: int) -> dict[str, str]:
+    """The header of a write as services send it."""
+    response = Response()
+    set_revision(response, "models", revision)
+    return {"x-modelport-revision": response.headers["x-modelport-revision"]}
+
+
 def test_the_gateway_is_asked_for_what_this_client_wrote(script: Script, client: Modelport) -> None:
-    script.on("POST", PROVIDERS, Reply(201, json=provider(), headers={"x-modelport-revision": "41"}))
-    script.on("PUT", PROVIDER, Reply(json=provider(), headers={"x-modelport-revision": "42"}))
+    script.on("POST", PROVIDERS, Reply(201, json=provider(), headers=revision_headers(41)))
+    script.on("PUT", PROVIDER, Reply(json=provider(), headers=revision_headers(42)))
     script.on("GET", READY, IS_READY)
     client.models.wait_for_gateway("openai")
     client.inference.providers.create(name="openai", host_url="http://x")
     client.models.wait_for_gateway("openai")
     client.inference.providers.update("openai", host_url="http://y")
     client.models.wait_for_gateway("openai")
-    client.models.wait_for_gateway("openai", revision=50)
+    client.models.wait_for_gateway("openai", revision="models.50")
     asked = [one.query.get("revision") for one in script.asked("GET", READY)]
-    assert asked == [None, ["41"], ["42"], ["50"]]
+    assert asked == [None, ["models.41"], ["models.42"], ["models.50"]]

@@ -167,7 +167,7 @@ def _openai(http_method: str) -> OpenAIRequest:
 
 
 def ready(
-    scope: Scope, /, name: str, *, revision: int | None = None, workspace: str | None = None
+    scope: Scope, /, name: str, *, revision: str | int | None = None, workspace: str | None = None
 ) -> Call[ProviderReady]:
     """Ask whether a provider can be used, at `revision` or later. Raises NotFoundError until it can."""
     path = scope.in_workspace(paths.GATEWAY, workspace, "provider", member(name), "ready")

@@ -1,10 +1,12 @@
 """Model entities: what providers serve, under the platform's names (docs/wire.md, 3.3); and helpers around them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelport import paths
-from modelport.calls import UNSET, Call, Filter, Unset, json_body, list_query, parse_as, parse_nothing
+from modelport.calls import UNSET, Call, Filter, Unset, list_query
+from modelport.collection import Collection
 from modelport.errors import MissingDependencyError
 from modelport.methods import (
     AsyncResource,
@@ -16,7 +18,7 @@ from modelport.methods import (
     list_method,
     method,
 )
-from modelport.pages import ListCall, page_of
+from modelport.pages import ListCall
 from modelport.scope import Scope, member
 from modelport.waiting import wait_for_gateway, wait_for_provider
 from modelport_contracts.resources.models import ApiEndpoint, BackendFormat, Model
@@ -29,8 +31,7 @@ NO_KEY = "not-needed"
 """What the OpenAI client shows as its key where the platform wants none; the client refuses an empty one."""
 
 
-def _path(scope: Scope, workspace: str | None, *name: str) -> str:
-    return scope.in_workspace(paths.MODELS, workspace, "models", *map(member, name))
+_MODELS = Collection(Model, paths.MODELS, "models")
 
 
 def create(
@@ -74,19 +75,13 @@ def create(
         "ownership": ownership,
         "project": project,
     }
-    return Call(
-        "POST",
-        _path(scope, workspace),
-        parse_as(Model),
-        body=json_body(members),
-        existing=retrieve(scope, name, workspace=workspace) if exist_ok else None,
-    )
+    return _MODELS.create(scope, workspace, members, exist_ok=exist_ok)
 
 
 def retrieve(scope: Scope, /, name: str, *, verbose: bool | None = None, workspace: str | None = None) -> Call[Model]:
     """Return a model entity."""
-    path = paths.with_query(_path(scope, workspace, name), list_query(verbose=verbose))
-    return Call("GET", path, parse_as(Model))
+    call = _MODELS.retrieve(scope, workspace, name)
+    return replace(call, path=paths.with_query(call.path, list_query(verbose=verbose)))
 
 
 def list_(
@@ -101,14 +96,7 @@ def list_(
     verbose: bool | None = None,
 ) -> ListCall[Model]:
     """List model entities; workspace "-" lists those of all workspaces."""
-    return lambda number: Call(
-        "GET",
-        paths.with_query(
-            _path(scope, workspace),
-            list_query(page=number or page, page_size=page_size, sort=sort, filter=filter, verbose=verbose),
-        ),
-        page_of(Model),
-    )
+    return _MODELS.list(scope, workspace, page=page, page_size=page_size, sort=sort, filter=filter, verbose=verbose)
 
 
 def update(
@@ -147,12 +135,12 @@ def update(
         "ownership": ownership,
         "project": project,
     }
-    return Call("PATCH", _path(scope, workspace, name), parse_as(Model), body=json_body(members, drop="unset"))
+    return _MODELS.patch(scope, workspace, name, members)
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
     """Delete a model entity. One that a provider still serves comes back with the next discovery."""
-    return Call("DELETE", _path(scope, workspace, name), parse_nothing)
+    return _MODELS.delete(scope, workspace, name)
 
 
 def openai_route_base_url(scope: Scope, workspace: str | None = None) -> str:

@@ -1,12 +1,14 @@
 """Model providers: where models are, and how to reach them (docs/wire.md, 3.3)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from modelport import paths
-from modelport.calls import Call, Filter, json_body, list_query, parse_as, parse_nothing
+from modelport.calls import Call, Filter, json_body, parse_as
+from modelport.collection import Collection
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -15,15 +17,13 @@ from modelport.methods import (
     list_method,
     method,
 )
-from modelport.pages import ListCall, page_of
-from modelport.scope import Scope, member
+from modelport.pages import ListCall
+from modelport.scope import Scope
 from modelport_contracts.errors import REVISION_HEADER
 from modelport_contracts.records import UpstreamOptions
 from modelport_contracts.resources.providers import Provider, ProviderStatus, ServedModel
 
-
-def _path(scope: Scope, workspace: str | None, *name: str) -> str:
-    return scope.in_workspace(paths.MODELS, workspace, "providers", *map(member, name))
+_PROVIDERS = Collection(Provider, paths.MODELS, "providers")
 
 
 def create(
@@ -64,18 +64,12 @@ def create(
         "project": project,
         "options": options,
     }
-    return Call(
-        "POST",
-        _path(scope, workspace),
-        _written(scope),
-        body=json_body(members),
-        existing=retrieve(scope, name, workspace=workspace) if exist_ok else None,
-    )
+    return _remembered(scope, _PROVIDERS.create(scope, workspace, members, exist_ok=exist_ok))
 
 
 def retrieve(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[Provider]:
     """Return a provider."""
-    return Call("GET", _path(scope, workspace, name), parse_as(Provider))
+    return _PROVIDERS.retrieve(scope, workspace, name)
 
 
 def list_(
@@ -92,14 +86,7 @@ def list_(
 
     `sort` is name, created_at, updated_at or status, with `-` in front for descending.
     """
-    return lambda number: Call(
-        "GET",
-        paths.with_query(
-            _path(scope, workspace),
-            list_query(page=number or page, page_size=page_size, sort=sort, filter=filter),
-        ),
-        page_of(Provider),
-    )
+    return _PROVIDERS.list(scope, workspace, page=page, page_size=page_size, sort=sort, filter=filter)
 
 
 def update(
@@ -134,7 +121,7 @@ def update(
         "project": project,
         "options": options,
     }
-    return Call("PUT", _path(scope, workspace, name), _written(scope), body=json_body(members))
+    return _remembered(scope, _PROVIDERS.replace(scope, workspace, name, members))
 
 
 def update_status(
@@ -149,31 +136,25 @@ def update_status(
 ) -> Call[Provider]:
     """Change what is named of a provider's status; discovery does so by itself."""
     members = {"status": status, "status_message": status_message, "served_models": served_models}
-    return Call(
-        "PUT",
-        paths.join(_path(scope, workspace, name), "status"),
-        _written(scope),
-        body=json_body(members),
-    )
+    path = paths.join(_PROVIDERS.path(scope, workspace, name), "status")
+    return _remembered(scope, Call("PUT", path, parse_as(Provider), body=json_body(members)))
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
     """Delete a provider, and what discovery made for it."""
-    return Call("DELETE", _path(scope, workspace, name), parse_nothing)
+    return _PROVIDERS.delete(scope, workspace, name)
 
 
-def _written(scope: Scope) -> Callable[[httpx.Response], Provider]:
-    """Read the reply to a write, and remember its revision for `wait_for_gateway`."""
-    parse = parse_as(Provider)
+def _remembered(scope: Scope, call: Call[Provider]) -> Call[Provider]:
+    """Remember the revision that a write makes, for `wait_for_gateway`."""
 
-    def remember(response: httpx.Response) -> Provider:
-        provider = parse(response)
-        revision = response.headers.get(REVISION_HEADER, "")
-        if revision.isdigit():
-            scope.revisions[provider.workspace, provider.name] = int(revision)
+    def parse(response: httpx.Response) -> Provider:
+        provider = call.parse(response)
+        if revision := response.headers.get(REVISION_HEADER):
+            scope.revisions[provider.workspace, provider.name] = revision
         return provider
 
-    return remember
+    return replace(call, parse=parse)
 
 
 class Providers(Resource):

@@ -1,7 +1,8 @@
 """Secrets: stored once, named by providers, never shown again (docs/wire.md, 3.3)."""
 
 from modelport import paths
-from modelport.calls import UNSET, Call, Unset, json_body, list_query, parse_as, parse_nothing
+from modelport.calls import UNSET, Call, Filter, Unset
+from modelport.collection import Collection
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -10,13 +11,11 @@ from modelport.methods import (
     list_method,
     method,
 )
-from modelport.pages import ListCall, page_of
-from modelport.scope import Scope, member
+from modelport.pages import ListCall
+from modelport.scope import Scope
 from modelport_contracts.resources.secrets import Secret
 
-
-def _path(scope: Scope, workspace: str | None, *name: str) -> str:
-    return scope.in_workspace(paths.SECRETS, workspace, "secrets", *map(member, name))
+_SECRETS = Collection(Secret, paths.SECRETS, "secrets")
 
 
 def create(
@@ -37,18 +36,13 @@ def create(
     if (value is None) == (data is None):
         raise ValueError("give the secret's text as value= (or data=)")
     text = value if value is not None else data
-    return Call(
-        "POST",
-        _path(scope, workspace),
-        parse_as(Secret),
-        body=json_body({"name": name, "value": text, "description": description}),
-        existing=retrieve(scope, name, workspace=workspace) if exist_ok else None,
-    )
+    members = {"name": name, "value": text, "description": description}
+    return _SECRETS.create(scope, workspace, members, exist_ok=exist_ok)
 
 
 def retrieve(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[Secret]:
     """Return what is known of a secret: never its value."""
-    return Call("GET", _path(scope, workspace, name), parse_as(Secret))
+    return _SECRETS.retrieve(scope, workspace, name)
 
 
 def list_(
@@ -56,15 +50,13 @@ def list_(
     /,
     *,
     workspace: str | None = None,
+    filter: Filter | None = None,  # noqa: A002 (the parameter's name on the wire)
+    sort: str | None = None,
     page: int | None = None,
     page_size: int | None = None,
 ) -> ListCall[Secret]:
     """List secrets; workspace "-" lists those of all workspaces."""
-    return lambda number: Call(
-        "GET",
-        paths.with_query(_path(scope, workspace), list_query(page=number or page, page_size=page_size)),
-        page_of(Secret),
-    )
+    return _SECRETS.list(scope, workspace, filter=filter, sort=sort, page=page, page_size=page_size)
 
 
 def update(
@@ -82,17 +74,12 @@ def update(
         raise ValueError("give the secret's text as value= or data=, not both")
     text = value if value is not None else data
     members = {"value": UNSET if text is None else text, "description": description}
-    return Call(
-        "PATCH",
-        _path(scope, workspace, name),
-        parse_as(Secret),
-        body=json_body(members, drop="unset"),
-    )
+    return _SECRETS.patch(scope, workspace, name, members)
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
     """Delete a secret. Gateways stop sending it within a second."""
-    return Call("DELETE", _path(scope, workspace, name), parse_nothing)
+    return _SECRETS.delete(scope, workspace, name)
 
 
 class Secrets(Resource):

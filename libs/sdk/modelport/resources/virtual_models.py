@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelport import paths
-from modelport.calls import UNSET, Call, Filter, Unset, json_body, list_query, parse_as, parse_nothing
+from modelport.calls import UNSET, Call, Filter, Unset
+from modelport.collection import Collection
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -13,8 +14,8 @@ from modelport.methods import (
     list_method,
     method,
 )
-from modelport.pages import ListCall, page_of
-from modelport.scope import Scope, member
+from modelport.pages import ListCall
+from modelport.scope import Scope
 from modelport_contracts.resources.virtual_models import (
     Middleware,
     Target,
@@ -26,8 +27,7 @@ Targets = Sequence[Target | Mapping[str, Any]]
 Steps = Sequence[Middleware | Mapping[str, Any]]
 
 
-def _path(scope: Scope, workspace: str | None, *name: str) -> str:
-    return scope.in_workspace(paths.GATEWAY, workspace, "virtual-models", *map(member, name))
+_VIRTUAL_MODELS = Collection(VirtualModel, paths.GATEWAY, "virtual-models")
 
 
 def create(
@@ -62,18 +62,12 @@ def create(
         "options": options,
         "project": project,
     }
-    return Call(
-        "POST",
-        _path(scope, workspace),
-        parse_as(VirtualModel),
-        body=json_body(members),
-        existing=retrieve(scope, name, workspace=workspace) if exist_ok else None,
-    )
+    return _VIRTUAL_MODELS.create(scope, workspace, members, exist_ok=exist_ok)
 
 
 def retrieve(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[VirtualModel]:
     """Return a virtual model."""
-    return Call("GET", _path(scope, workspace, name), parse_as(VirtualModel))
+    return _VIRTUAL_MODELS.retrieve(scope, workspace, name)
 
 
 def list_(
@@ -88,19 +82,14 @@ def list_(
     page_size: int | None = None,
 ) -> ListCall[VirtualModel]:
     """List virtual models; `exclude_autoprovisioned` leaves out those that discovery made."""
-    return lambda number: Call(
-        "GET",
-        paths.with_query(
-            _path(scope, workspace),
-            list_query(
-                page=number or page,
-                page_size=page_size,
-                sort=sort,
-                filter=filter,
-                exclude_autoprovisioned=exclude_autoprovisioned,
-            ),
-        ),
-        page_of(VirtualModel),
+    return _VIRTUAL_MODELS.list(
+        scope,
+        workspace,
+        page=page,
+        page_size=page_size,
+        sort=sort,
+        filter=filter,
+        exclude_autoprovisioned=exclude_autoprovisioned,
     )
 
 
@@ -130,17 +119,12 @@ def patch(
         "options": options,
         "project": project,
     }
-    return Call(
-        "PATCH",
-        _path(scope, workspace, name),
-        parse_as(VirtualModel),
-        body=json_body(members, drop="unset"),
-    )
+    return _VIRTUAL_MODELS.patch(scope, workspace, name, members)
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
     """Delete a virtual model."""
-    return Call("DELETE", _path(scope, workspace, name), parse_nothing)
+    return _VIRTUAL_MODELS.delete(scope, workspace, name)
 
 
 class VirtualModels(Resource):

@@ -1,7 +1,8 @@
 """Workspaces: what every other resource lives in (docs/wire.md, 3.3)."""
 
 from modelport import paths
-from modelport.calls import Call, Filter, json_body, list_query, parse_as
+from modelport.calls import Call, Filter, parse_as
+from modelport.collection import Collection
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -10,29 +11,21 @@ from modelport.methods import (
     list_method,
     method,
 )
-from modelport.pages import ListCall, page_of
-from modelport.scope import Scope, member
+from modelport.pages import ListCall
+from modelport.scope import Scope
 from modelport_contracts.resources.workspaces import Workspace, WorkspaceDeleted
 
-
-def _path(name: str) -> str:
-    return paths.join(paths.WORKSPACES, member(name))
+_WORKSPACES = Collection(Workspace, paths.WORKSPACES, None)
 
 
 def create(scope: Scope, /, *, name: str, description: str | None = None, exist_ok: bool = False) -> Call[Workspace]:
     """Make a workspace."""
-    return Call(
-        "POST",
-        paths.WORKSPACES,
-        parse_as(Workspace),
-        body=json_body({"name": name, "description": description}),
-        existing=retrieve(scope, name) if exist_ok else None,
-    )
+    return _WORKSPACES.create(scope, None, {"name": name, "description": description}, exist_ok=exist_ok)
 
 
 def retrieve(scope: Scope, /, name: str) -> Call[Workspace]:
     """Return a workspace."""
-    return Call("GET", _path(name), parse_as(Workspace))
+    return _WORKSPACES.retrieve(scope, None, name)
 
 
 def list_(
@@ -45,24 +38,17 @@ def list_(
     page_size: int | None = None,
 ) -> ListCall[Workspace]:
     """List workspaces."""
-    return lambda number: Call(
-        "GET",
-        paths.with_query(
-            paths.WORKSPACES,
-            list_query(page=number or page, page_size=page_size, sort=sort, filter=filter),
-        ),
-        page_of(Workspace),
-    )
+    return _WORKSPACES.list(scope, None, filter=filter, sort=sort, page=page, page_size=page_size)
 
 
 def update(scope: Scope, /, name: str, *, description: str | None = None) -> Call[Workspace]:
     """Replace a workspace's description."""
-    return Call("PUT", _path(name), parse_as(Workspace), body=json_body({"description": description}))
+    return _WORKSPACES.replace(scope, None, name, {"description": description})
 
 
 def delete(scope: Scope, /, name: str) -> Call[WorkspaceDeleted]:
     """Delete a workspace and everything in it. `default` and `system` are refused."""
-    return Call("DELETE", _path(name), parse_as(WorkspaceDeleted))
+    return Call("DELETE", _WORKSPACES.path(scope, None, name), parse_as(WorkspaceDeleted))
 
 
 class Workspaces(Resource):
