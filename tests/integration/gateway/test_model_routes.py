@@ -6,49 +6,15 @@ from typing import Any
 
 import pytest
 
-from modelport_contracts.records import (
-    ModelRecord,
-    ProviderRecord,
-    ServedBy,
-    TargetRecord,
-    VirtualModelRecord,
-    listing_index,
-    vendor_index,
-)
 from modelport_gateway.admit.admission import Limits
 from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
 from modelport_testing.raw_client import RawClient, RawResponse, build_json, build_request, exchange
+from modelport_testing.registered import add_model, add_provider, add_virtual_model
 from modelport_testing.scripted_upstream import ScriptedUpstream
 
 OPENAI = f"{BASE}/openai/-/v1/chat/completions"
 MODEL = f"{BASE}/model/gpt-4/-/v1/chat/completions"
 VENDOR_ID = "meta/llama-3.1-8b"
-
-
-def add_provider(table: MemoryTable, url: str, name: str, status: str = "READY", **more: Any) -> None:
-    record = ProviderRecord(
-        id=name, workspace="default", name=name, host_url=f"{url}/v1", status=status, generation=1, **more
-    )
-    table.put(f"provider/default/{name}", record.payload())
-
-
-def add_model(table: MemoryTable, name: str, *served: tuple[str, str]) -> None:
-    by = tuple(ServedBy(provider=f"default/{provider}", served_id=served_id) for provider, served_id in served)
-    table.put(f"model/default/{name}", ModelRecord(workspace="default", name=name, served_by=by).payload())
-    for _, served_id in served:
-        table.indexes.setdefault(vendor_index("default", served_id), {})[name] = ""
-
-
-def add_virtual_model(table: MemoryTable, name: str, default: str | None, *targets: tuple[str, int]) -> None:
-    record = VirtualModelRecord(
-        workspace="default",
-        name=name,
-        created=1_700_000_000,
-        default_model_entity=default,
-        models=tuple(TargetRecord(model=model, priority=priority) for model, priority in targets),
-    )
-    table.put(f"virtual-model/default/{name}", record.payload())
-    table.indexes.setdefault(listing_index("default"), {})[name] = "1700000000"
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, SupportsIndex
 
+_LIMIT = 2**20
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"hello":"you"}'
 
 
@@ -82,6 +83,35 @@ class Answering:
                 pass
 
 
+@dataclass
+class Recording:
+    """Every byte that came on one connection, whatever was made of it."""
+
+    data: bytearray = field(default_factory=bytearray)
+    is_closed: bool = False
+    """The other side has closed."""
+
+
+class RecordingReader(asyncio.StreamReader):
+    """Keeps a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(limit=_LIMIT)
+        self._recording = recording
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        self._recording.data.extend(data)
+        super().feed_data(data)
+
+    def feed_eof(self) -> None:
+        self._recording.is_closed = True
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        self._recording.is_closed = True
+        super().set_exception(exc)
+
+
 Script = Callable[[RawRequest, Answering], Awaitable[None]]
 
 
@@ -92,7 +122,10 @@ async def answer_ok(_: RawRequest, answering: Answering) -> None:
 
 @dataclass
 class ScriptedUpstream:
-    """Runs `script` for each request; `on_head`, if set, runs as soon as the head is there, in its place."""
+    """Runs `script` for each request; `on_head`, if set, runs as soon as the head is there, in its place.
+
+    With `records`, `recordings` has all that came, a recording per connection in the order in which they were opened.
+    """
 
     script: Script = answer_ok
     on_head: Script | None = None
@@ -101,11 +134,14 @@ class ScriptedUpstream:
     connections: int = 0
     open_connections: int = 0
     errors: list[BaseException] = field(default_factory=list)
+    records: bool = False
+    recordings: list[Recording] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20, ssl=self.tls)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,6 +166,23 @@ class ScriptedUpstream:
     @property
     def last(self) -> RawRequest:
         return self.requests[-1]
+
+    @property
+    def recorded(self) -> list[Recording]:
+        """The recordings in which there is something."""
+        return [recording for recording in self.recordings if recording.data]
+
+    def forget_recordings(self) -> None:
+        """Record from here on."""
+        for recording in self.recordings:
+            recording.data.clear()
+
+    def _connection(self) -> asyncio.StreamReaderProtocol:
+        if not self.records:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_LIMIT), self._accept)
+        recording = Recording()
+        self.recordings.append(recording)
+        return asyncio.StreamReaderProtocol(RecordingReader(recording), self._accept)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from modelport_gateway.parse.framing import (
     LAST_CHUNK,
-    MAX_QUIET_BYTES,
+    MAX_FRAMING_BYTES,
     NO_BODY,
     BodyUntilClose,
     ChunkedBody,
@@ -79,9 +79,22 @@ def feed_all(body: ChunkedBody, reads: list[bytes]) -> None:
 def test_endless_trailers_and_extensions_are_refused(flood: bytes) -> None:
     body = ChunkedBody()
     body.feed(b"0\r\n" if flood.startswith(b"x:") else b"1;")
-    reads = [flood if flood.startswith(b"x:") else b"x" * 1000] * MAX_QUIET_BYTES
+    reads = [flood if flood.startswith(b"x:") else b"x" * 1000] * MAX_FRAMING_BYTES
     with pytest.raises(FramingError, match="64 KiB"):
         feed_all(body, reads)
+
+
+@pytest.mark.parametrize("after", [b"1;" + b"x" * 70_000, b"0\r\n" + b"x: y\r\n" * 12_000])
+def test_a_payload_in_the_same_read_does_not_hide_them(after: bytes) -> None:
+    with pytest.raises(FramingError, match="64 KiB"):
+        ChunkedBody().feed(as_chunk(b"payload") + after + b"\r\n")
+
+
+def test_the_smallest_chunks_are_no_flood() -> None:
+    body = ChunkedBody()
+    for _ in range(10):
+        assert body.feed(as_chunk(b"x") * 10_000) == (b"x" * 10_000, b"")
+    assert body.feed(LAST_CHUNK) == (b"", b"")
 
 
 @given(st.integers(0, 20), st.lists(st.binary(max_size=6), max_size=8))

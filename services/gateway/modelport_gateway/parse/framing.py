@@ -10,8 +10,10 @@ import httptools
 
 from modelport_gateway.parse.lines import END_OF_HEAD
 
-MAX_QUIET_BYTES: Final = 64 * 1024
-"""Chunk extensions and trailers read in a row without one byte of payload."""
+MAX_FRAMING_BYTES: Final = 64 * 1024
+"""What chunk sizes, extensions and trailers may take beyond their share of the payload."""
+_FRAMING_PER_BYTE: Final = 16
+"""That share: the smallest chunk, of one byte, has five bytes around it."""
 
 _CHUNKED_HEAD: Final = b"POST / HTTP/1.1\r\nHost: -\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -92,7 +94,7 @@ class ChunkedBody:
     so the input is fed in pieces that end there.
     """
 
-    __slots__ = ("_parser", "_quiet", "_sink", "_tail", "done")
+    __slots__ = ("_allowance", "_parser", "_sink", "_tail", "done")
     until_close = False
 
     def __init__(self) -> None:
@@ -101,7 +103,7 @@ class ChunkedBody:
         self._parser = httptools.HttpRequestParser(self._sink)
         self._parser.feed_data(_CHUNKED_HEAD)
         self._tail = b""
-        self._quiet = 0
+        self._allowance = MAX_FRAMING_BYTES
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return (payload, rest). Raises FramingError."""
@@ -124,14 +126,11 @@ class ChunkedBody:
             search = found + 1
         self._tail = window[-3:]
         pieces = sink.pieces
-        if not pieces:
-            self._quiet += len(data)
-            if self._quiet > MAX_QUIET_BYTES:
-                raise FramingError("chunk extensions or trailers beyond 64 KiB")
-            return b"", rest
-        self._quiet = 0
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
+        self._allowance -= len(data) - len(rest) - (1 + _FRAMING_PER_BYTE) * len(payload)
+        if self._allowance < 0:
+            raise FramingError("chunk extensions or trailers beyond 64 KiB")
         return payload, rest
 
     def _decode(self, data: bytes) -> None:

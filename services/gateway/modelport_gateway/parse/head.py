@@ -27,6 +27,7 @@ FORWARDED_METHODS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELET
 METHODS_WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PERSISTENCE: Final = frozenset({b"keep-alive", b"close"})
+_MAX_LENGTH_DIGITS: Final = 19
 _fields = FieldTable(classify)
 
 # Looked at for every line: plain integers, since a look-up on an enumeration costs as much as the rest of the loop.
@@ -157,8 +158,10 @@ def _read_fields(head: RequestHead) -> None:
         if field == _CONTENT_TYPE:
             head.content_type = value
         elif field == _CONTENT_LENGTH:
+            if len(value) > _MAX_LENGTH_DIGITS:
+                raise MalformedError("the Content-Length has more digits than any body is long")
             # What is no length is left to the validator.
-            head.content_length = int(value) if value.isdigit() and len(value) < 20 else -1
+            head.content_length = int(value) if value.isdigit() else -1
         else:
             _read_rare(head, field, value)
     if hosts != 1 and (hosts > 1 or not head.is_http_10):
