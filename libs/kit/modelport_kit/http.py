@@ -37,6 +37,8 @@ from modelport_kit.errors import ApiError
 from modelport_kit.filters import FilterError, parse_query
 from modelport_kit.health import Readiness
 from modelport_kit.lists import InvalidFilterError, PageRequest
+from modelport_kit.metrics.http_requests import HttpRequests
+from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_tokens import TrustedCallers
 
 logger = structlog.get_logger(__name__)
@@ -48,7 +50,9 @@ _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Readiness) -> FastAPI:
+def make_app(
+    title: str, description: str, *, lifespan: Lifespan, readiness: Readiness, metrics: ServiceMetrics
+) -> FastAPI:
     """Make a service's app with everything all of them share."""
     # a redirect to the path without its slash would name this service's own address to the outside
     app = FastAPI(
@@ -63,7 +67,7 @@ def make_app(title: str, description: str, *, lifespan: Lifespan, readiness: Rea
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_middleware(RequestEdge)
+    app.add_middleware(RequestEdge, requests=metrics.http)
     app.include_router(_health_router(readiness))
     return app
 
@@ -131,10 +135,14 @@ def request_id_from(raw: str | None) -> str:
 
 
 class RequestEdge:
-    """The outermost layer: request id, body limit, one log line. Pure ASGI, so that disconnects stay visible."""
+    """The outermost layer: request id, body limit, one log line, one count.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Pure ASGI, so that disconnects stay visible.
+    """
+
+    def __init__(self, app: ASGIApp, requests: HttpRequests) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -179,13 +187,15 @@ class RequestEdge:
                 raise
             await _on_bug(error)(scope, receive, send_with_id)
         finally:
+            took_s = time.perf_counter() - started
+            self._requests.finished(scope["method"], scope.get("route"), status, took_s)
             if not scope["path"].startswith("/health/"):
                 logger.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
-                    ms=round((time.perf_counter() - started) * 1000, 2),
+                    ms=round(took_s * 1000, 2),
                 )
             structlog.contextvars.unbind_contextvars("request_id")
 

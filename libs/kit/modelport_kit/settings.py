@@ -20,6 +20,19 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """A list that the environment spells with commas."""
 
 
+def _named(value: object) -> object:
+    parts = _split(value)
+    if not isinstance(parts, list):
+        return value
+    if not all("=" in part for part in parts):
+        raise ValueError("expected name=value, with commas between several")
+    return dict(part.split("=", 1) for part in parts)
+
+
+CommaSeparatedByName = Annotated[dict[str, str], NoDecode, BeforeValidator(_named)]
+"""The same of `name=value`."""
+
+
 class ServiceSettings(BaseSettings):
     """What a service needs to start, from `MODELPORT_*` variables."""
 
@@ -29,6 +42,12 @@ class ServiceSettings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     listen_fds: Annotated[list[int], NoDecode, BeforeValidator(_split)] = []
     """Inherited listening sockets; they come before host and port."""
+    metrics_host: str = "127.0.0.1"
+    """Never that of the service by default: metrics are for the inside (docs/metrics.md)."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where /metrics is served; nowhere without it."""
+    metrics_fd: int | None = None
+    """An inherited listening socket for /metrics; it comes before host and port."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     service_token_file: Path | None = None
@@ -42,12 +61,22 @@ class ServiceSettings(BaseSettings):
         """Return the listening sockets: the inherited ones, or a fresh one on host and port."""
         if self.listen_fds:
             return [socket.socket(fileno=fd) for fd in self.listen_fds]
-        try:
-            return [socket.create_server((self.host, self.port), backlog=2048)]
-        except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {self.host}:{self.port}: {error.strerror}; set MODELPORT_HOST or MODELPORT_PORT"
-            ) from None
+        return [_listen(self.host, self.port, "MODELPORT_HOST or MODELPORT_PORT")]
+
+    def metrics_socket(self) -> socket.socket | None:
+        """Return the listening socket for /metrics, None where metrics are not asked for."""
+        if self.metrics_fd is not None:
+            return socket.socket(fileno=self.metrics_fd)
+        if self.metrics_port is None:
+            return None
+        return _listen(self.metrics_host, self.metrics_port, "MODELPORT_METRICS_HOST or MODELPORT_METRICS_PORT")
+
+
+def _listen(host: str, port: int, variables: str) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set {variables}") from None
 
 
 def load(settings: type[ServiceSettings], **overrides: Any) -> Any:

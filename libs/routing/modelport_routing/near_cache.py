@@ -91,6 +91,16 @@ class NearCache:
         """Whether Redis can be asked now."""
         return self._connection is not None
 
+    @property
+    def present_entries(self) -> int:
+        """How many records are known here."""
+        return len(self._entries.present)
+
+    @property
+    def absent_entries(self) -> int:
+        """How many keys are known here to have no record."""
+        return len(self._entries) - len(self._entries.present)
+
     async def start(self) -> None:
         """Begin connecting; returns at once."""
         if self._keeping is None:

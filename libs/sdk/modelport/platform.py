@@ -25,6 +25,8 @@ class PlatformStatus(BaseModel):
     status: str
     services: Services = Services()
     gateways: list[dict[str, Any]] = []
+    metrics: dict[str, str] = {}
+    """Where processes show their metrics, by name; empty where that is inside a network."""
 
 
 class ClusterInfo(BaseModel):

@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from modelport_bus import Bus
 from modelport_contracts.records import SOURCES
 from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.account.exposition import DataPlaneFamilies
 from modelport_gateway.account.sink import Sink
 from modelport_gateway.api.ready import ready_router
 from modelport_gateway.data_plane import DataPlane, make_protocol
@@ -20,12 +22,15 @@ from modelport_gateway.front_door.forward import Service, front_door_router
 from modelport_gateway.front_door.platform import DESCRIPTION, Platform, platform_router
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
 from modelport_gateway.settings import GatewaySettings
+from modelport_gateway.sync.exposition import table_families
 from modelport_gateway.sync.route_sync import RouteSync
 from modelport_gateway.sync.sources import SourceClient
 from modelport_kit import http
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
+from modelport_kit.metrics.parts import bus_families, loop_families
+from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.settings import SettingsError, load, read_secret_file
 from modelport_routing import NearCache, RouteWriter
@@ -43,6 +48,8 @@ class Gateway:
         gateway_id = settings.gateway_id or secrets.token_hex(6)
         self._settings = settings
         self._listening = listening
+        self._metrics_listener = settings.metrics_socket()
+        self.metrics = ServiceMetrics("gateway")
         self._sources = {
             "models": service_client(settings.models_url, own_token, timeout_s=30),
             "secrets": service_client(settings.secrets_url, own_token, timeout_s=30),
@@ -58,6 +65,7 @@ class Gateway:
             self._bus, self._writer, self._table, [SourceClient(name, self._sources[name]) for name in SOURCES]
         )
         self._sink = _sink(settings)
+        access_log = AccessLog(self._sink.write)
         self.data_plane = DataPlane(
             table=self._table,
             secrets=SecretValues(
@@ -67,18 +75,36 @@ class Gateway:
                 grace_s=settings.stale_secret_s,
             ),
             gateway_id=gateway_id,
-            own_addresses=[listener.getsockname()[:2] for listener in listening],
-            access_log=AccessLog(self._sink.write),
+            own_addresses=self._own_addresses(),
+            access_log=access_log,
             cors_origins=settings.cors_origins,
         )
         self.readiness = Readiness(self._conditions())
-        self.app = http.make_app("Modelport", DESCRIPTION, lifespan=self._lifespan, readiness=self.readiness)
+        self.app = http.make_app(
+            "Modelport", DESCRIPTION, lifespan=self._lifespan, readiness=self.readiness, metrics=self.metrics
+        )
         self.app.state.readiness = self.readiness
         self.app.state.table = self._table
         self.app.state.front_door = self._front_door
-        self.app.state.platform = Platform(self._front_door, self._connections(), gateway_id)
+        self.app.state.platform = Platform(self._front_door, self._connections(), gateway_id, settings.metrics_urls)
         for router in (platform_router(), ready_router(), front_door_router()):
             self.app.include_router(router)
+        self._loops = BackgroundLoops()
+        self._loops.add("route changes", self._sync.run_consumer)
+        self._loops.add("route repair", self._sync.run_reconciler)
+        self.metrics.add(DataPlaneFamilies(self.data_plane.metrics, self.data_plane.state, access_log).collect)
+        self.metrics.add(lambda: table_families(self._table, self._sync.reconcilers))
+        self.metrics.add(lambda: bus_families(self._bus))
+        self.metrics.add(lambda: loop_families(self._loops.failures))
+
+    def _own_addresses(self) -> list[tuple[str, int]]:
+        """Return what nobody may name as a provider: where this gateway listens, and every metrics page known to it."""
+        listening = [*self._listening, *([self._metrics_listener] if self._metrics_listener is not None else [])]
+        pages = map(urlsplit, self._settings.metrics_urls.values())
+        return [
+            *(listener.getsockname()[:2] for listener in listening),
+            *((page.hostname, page.port) for page in pages if page.hostname and page.port),
+        ]
 
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         """What must have been up once before this gateway takes requests (docs/wire.md, 3.7)."""
@@ -100,11 +126,8 @@ class Gateway:
             await stack.enter_async_context(self._writer)
             await stack.enter_async_context(self._table)
             await stack.enter_async_context(self._bus)
-            loops = BackgroundLoops()
-            loops.add("route changes", self._sync.run_consumer)
-            loops.add("route repair", self._sync.run_reconciler)
-            loops.start()
-            stack.push_async_callback(loops.stop)
+            self._loops.start()
+            stack.push_async_callback(self._loops.stop)
             self.data_plane.start()
             stack.push_async_callback(self.data_plane.close)
             yield
@@ -112,7 +135,8 @@ class Gateway:
     async def run(self) -> None:
         """Serve until told to stop."""
         config = uvicorn_config(self.app, self._settings, http=make_protocol(self.data_plane))
-        await serve(config, self._listening, before_exit=self._leave)
+        with self.metrics.served(self._metrics_listener):
+            await serve(config, self._listening, before_exit=self._leave)
 
     async def _leave(self) -> None:
         """Say no to readiness probes and close connections after their replies, while requests are still taken."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from modelport_kit.settings import CommaSeparated, ServiceSettings
+from modelport_kit.settings import CommaSeparated, CommaSeparatedByName, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
@@ -28,3 +28,6 @@ class GatewaySettings(ServiceSettings):
     """After SIGTERM: readiness says no while requests are still taken, so that an edge looks elsewhere."""
     gateway_id: str | None = None
     """Names this process in loop detection and /status; made up where not given."""
+    metrics_urls: CommaSeparatedByName = {}
+    """Where processes show their metrics, with IP addresses: /status tells it, and no provider may be there. The local
+    stack fills it in."""

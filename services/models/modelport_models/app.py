@@ -17,6 +17,8 @@ from modelport_kit.database.outbox import OutboxPublisher
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
+from modelport_kit.metrics.parts import bus_families, database_families, loop_families, outbox_families
+from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import load, read_secret_file
@@ -40,6 +42,14 @@ def build_app(settings: ModelsSettings) -> FastAPI:
     stores = Stores(database, _now)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
+    bus = Bus(settings.nats_url, name="modelport-models")
+    loops = BackgroundLoops()
+    outbox = OutboxPublisher(database, bus.publish)
+    metrics = ServiceMetrics("models")
+    metrics.add(lambda: bus_families(bus))
+    metrics.add(lambda: database_families(database))
+    metrics.add(lambda: outbox_families(outbox.set_aside))
+    metrics.add(lambda: loop_families(loops.failures))
     started: list[bool] = []
     readiness = Readiness({"database": lambda: bool(started)})
 
@@ -52,12 +62,10 @@ def build_app(settings: ModelsSettings) -> FastAPI:
             gateway = await stack.enter_async_context(
                 service_client(settings.gateway_url, token, max_connections=FIRST_LANE + SECOND_LANE + 8)
             )
-            bus = Bus(settings.nats_url, name="modelport-models")
             await bus.start()
             stack.push_async_callback(bus.close)
             discovery = Discovery(stores.probes, gateway, settings.discovery_interval_s)
-            loops = BackgroundLoops()
-            loops.add("outbox", OutboxPublisher(database, bus.publish).run)
+            loops.add("outbox", outbox.run)
             loops.add("discovery", discovery.run)
             loops.add(
                 "secret changes",
@@ -77,8 +85,10 @@ def build_app(settings: ModelsSettings) -> FastAPI:
         "Workspaces, providers, models and virtual models.",
         lifespan=lifespan,
         readiness=readiness,
+        metrics=metrics,
     )
     app.state.readiness = readiness
+    app.state.metrics = metrics
     for router in (workspaces_router, providers_router, models_router, virtual_models_router):
         app.include_router(router(trusted))
     app.include_router(http.sync_router(lambda: stores.sync, trusted))
@@ -105,7 +115,8 @@ async def main() -> None:
     async def leave() -> None:
         app.state.readiness.draining = True
 
-    await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
+    with app.state.metrics.served(settings.metrics_socket()):
+        await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
 
 
 async def migrate_only() -> None:

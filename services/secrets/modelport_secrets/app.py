@@ -16,6 +16,8 @@ from modelport_kit.database.outbox import OutboxPublisher
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
+from modelport_kit.metrics.parts import bus_families, database_families, loop_families, outbox_families
+from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import load, read_secret_file
@@ -35,6 +37,14 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     store = SecretStore(database, Sealer.from_file(settings.kek_file), _now)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
+    bus = Bus(settings.nats_url, name="modelport-secrets")
+    loops = BackgroundLoops()
+    outbox = OutboxPublisher(database, bus.publish)
+    metrics = ServiceMetrics("secrets")
+    metrics.add(lambda: bus_families(bus))
+    metrics.add(lambda: database_families(database))
+    metrics.add(lambda: outbox_families(outbox.set_aside))
+    metrics.add(lambda: loop_families(loops.failures))
     started: list[bool] = []
     readiness = Readiness({"database": lambda: bool(started)})
 
@@ -45,11 +55,9 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
             models = await stack.enter_async_context(service_client(settings.models_url, token))
             workspaces = Workspaces(models, store)
-            bus = Bus(settings.nats_url, name="modelport-secrets")
             await bus.start()
             stack.push_async_callback(bus.close)
-            loops = BackgroundLoops()
-            loops.add("outbox", OutboxPublisher(database, bus.publish).run)
+            loops.add("outbox", outbox.run)
             loops.add(
                 "workspace removals",
                 lambda: bus.consume(SECRETS_CONSUMER, subjects_of_kind("models", "workspace"), workspaces.on_change),
@@ -66,8 +74,10 @@ def build_app(settings: SecretsSettings) -> FastAPI:
         "Secrets are stored once, encrypted at rest, and never shown again.",
         lifespan=lifespan,
         readiness=readiness,
+        metrics=metrics,
     )
     app.state.readiness = readiness
+    app.state.metrics = metrics
     app.include_router(secrets_router(trusted))
     app.include_router(reveal_router(trusted))
     app.include_router(http.sync_router(lambda: store, trusted))
@@ -94,7 +104,8 @@ async def main() -> None:
     async def leave() -> None:
         app.state.readiness.draining = True
 
-    await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
+    with app.state.metrics.served(settings.metrics_socket()):
+        await serve(uvicorn_config(app, settings), settings.sockets(), before_exit=leave)
 
 
 async def migrate_only() -> None:

@@ -372,7 +372,9 @@ def test_status_and_cluster_info(script: Script) -> None:
     not_ready = [{"name": "secrets", "message": "starting"}]
     services = {"ready": ["models"], "not_ready": not_ready}
     gateways = [{"id": "gw-1", "revision": 7}]
-    script.on("GET", "/status", Reply(json={"status": "not_ready", "services": services, "gateways": gateways}))
+    metrics = {"gateway": "http://127.0.0.1:1/metrics", "models": "http://127.0.0.1:2/metrics"}
+    body = {"status": "not_ready", "services": services, "gateways": gateways, "metrics": metrics}
+    script.on("GET", "/status", Reply(json=body))
     everywhere = "/apis/models/v2/workspaces/-/providers"
     listed = page(provider("p1"), provider("p2"), provider("p3", status="ERROR"))
     script.on("GET", everywhere, Reply(json=listed))
@@ -386,6 +388,8 @@ def test_status_and_cluster_info(script: Script) -> None:
         "Gateways   1 live\n"
         "           gw-1 revision=7\n"
         "Providers  1 ERROR, 2 READY\n"
+        "Metrics    gateway http://127.0.0.1:1/metrics\n"
+        "           models http://127.0.0.1:2/metrics\n"
     )
     script.on("GET", "/cluster-info", Reply(json={"platform_version": "0.1.0", "revision": "abc"}))
     assert json.loads(nemo("cluster-info").out)["platform_version"] == "0.1.0"

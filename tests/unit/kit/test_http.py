@@ -13,6 +13,7 @@ from modelport_contracts.json_values import RequestBody
 from modelport_kit.errors import AwayError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from modelport_kit.health import Readiness
 from modelport_kit.http import MAX_BODY_BYTES, make_app
+from modelport_kit.metrics.service import ServiceMetrics
 
 
 class Body(RequestBody):
@@ -28,7 +29,13 @@ async def nothing(_: FastAPI) -> AsyncIterator[None]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     up = [False]
-    app = make_app("Test", "An app of a few routes.", lifespan=nothing, readiness=Readiness({"it": lambda: up[0]}))
+    app = make_app(
+        "Test",
+        "An app of a few routes.",
+        lifespan=nothing,
+        readiness=Readiness({"it": lambda: up[0]}),
+        metrics=ServiceMetrics("test"),
+    )
 
     @app.post("/things")
     async def make(body: Body) -> Body:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_the_servers_get_no_key_of_the_user() -> None:
 
 def test_only_the_gateway_holds_the_front_door_token() -> None:
     assert "MODELPORT_FRONT_DOOR_TOKEN_FILE" not in launch("models").environment
+
+
+def test_metrics_have_a_socket_of_their_own_and_the_gateway_tells_of_all() -> None:
+    addresses = dataclasses.replace(ADDRESSES, metrics_ports={"models": 5, "gateway-2": 6})
+    service = Service("gateway", Path("/d/gateway-2"), 9, (11, 12), 2, 13)
+    started = service_launch(service, addresses, Path("/d/keys"), ENVIRON)
+    assert started.environment["MODELPORT_METRICS_FD"] == "13"
+    assert started.environment["MODELPORT_LISTEN_FDS"] == "11,12"
+    assert started.fds == (11, 12, 13)
+    told = "models=http://127.0.0.1:5/metrics,gateway-2=http://127.0.0.1:6/metrics"
+    assert started.environment["MODELPORT_METRICS_URLS"] == told
+    assert "MODELPORT_METRICS_URLS" not in launch("models").environment
 
 
 def test_access_records_go_to_a_file_of_their_own_gateway() -> None:

@@ -91,6 +91,8 @@ def _lines(seen: dict[str, Any]) -> list[str]:
         lines += [f"           {_gateway(one)}" for one in gateways]
     counts = [f"{count} {state}" for state, count in seen["providers"].items()]
     lines.append(f"Providers  {', '.join(counts) or 'none'}")
+    shown = [f"{name} {where}" for name, where in seen.get("metrics", {}).items()]
+    lines += [f"{'Metrics' if not number else '':<11}{one}" for number, one in enumerate(shown)]
     return lines
 
 

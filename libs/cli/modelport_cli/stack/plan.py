@@ -34,6 +34,8 @@ class Addresses:
     front_port: int
     secrets_port: int
     models_port: int
+    metrics_ports: Mapping[str, int] = field(default_factory=dict)
+    """By the name of the service, as `Service.name` without its prefix."""
 
     @property
     def front_url(self) -> str:
@@ -52,6 +54,8 @@ class Service:
     fds: tuple[int, ...]
     number: int | None = None
     """Which of several gateways it is, from 1; None for what there is one of."""
+    metrics_fd: int | None = None
+    """The listening socket on which it shows its metrics."""
 
     @property
     def name(self) -> str:
@@ -79,7 +83,14 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         "MODELPORT_SERVICE_TOKEN_FILE": str(keys / f"{service.kind}.token"),
         "MODELPORT_SERVICE_TRUST_FILE": str(keys / "trust.json"),
     }
+    fds = service.fds
+    if service.metrics_fd is not None:
+        own["MODELPORT_METRICS_FD"] = str(service.metrics_fd)
+        fds += (service.metrics_fd,)
     if service.kind == "gateway":
+        own["MODELPORT_METRICS_URLS"] = ",".join(
+            f"{name}={url(port)}/metrics" for name, port in addresses.metrics_ports.items()
+        )
         own["MODELPORT_FRONT_DOOR_TOKEN_FILE"] = str(keys / "front-door.token")
         own["MODELPORT_ACCESS_LOG_FILE"] = str(service.folder.parent / "logs" / f"{service.name}.access.log")
         # no edge asks whether this gateway is leaving, so there is nothing to wait for
@@ -91,7 +102,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         if "NGC_API_KEY" in environ:
             own["NGC_API_KEY"] = environ["NGC_API_KEY"]
     argv = [sys.executable, "-P", "-m", f"modelport_{service.kind}"]
-    return Launch(argv, environment | own, service.folder, service.fds)
+    return Launch(argv, environment | own, service.folder, fds)
 
 
 def nats_launch(program: Path, run: Path, store: Path, port: int | None, environ: Mapping[str, str]) -> Launch:

@@ -45,6 +45,7 @@ class Supervisor:
         self._port = port_of(front)
         self._sockets = {name: listen(0) for name in ("secrets", "models")}
         self._gateway_sockets = [listen(0) for _ in range(gateways)]
+        self._metrics_sockets = {name: listen(0) for name in (*self._sockets, *self._gateway_names())}
         self._stages: list[list[Keeper]] = []
         self._asked_at: float | None = None
         self._stop = asyncio.Event()
@@ -93,6 +94,7 @@ class Supervisor:
             front_port=self._port,
             secrets_port=port_of(self._sockets["secrets"]),
             models_port=port_of(self._sockets["models"]),
+            metrics_ports={name: port_of(listener) for name, listener in self._metrics_sockets.items()},
         )
         services = [ServicePart(service, addresses, self._keys, self._environ) for service in self._services()]
         # The gateways, which are last, are a stage of their own when stopping, but not when starting: every service
@@ -102,16 +104,26 @@ class Supervisor:
         self._stages += [keepers[: -self._gateways], keepers[-self._gateways :]]
         return ready
 
+    def _gateway_names(self) -> list[str]:
+        return [f"gateway-{number}" for number in range(1, self._gateways + 1)] if self._gateways > 1 else ["gateway"]
+
     def _services(self) -> list[Service]:
+        metrics_fds = {name: listener.fileno() for name, listener in self._metrics_sockets.items()}
         services = [
-            Service(kind, self._data.folder(kind), port_of(listener), (listener.fileno(),))
+            Service(
+                kind,
+                self._data.folder(kind),
+                port_of(listener),
+                (listener.fileno(),),
+                metrics_fd=metrics_fds[kind],
+            )
             for kind, listener in self._sockets.items()
         ]
-        for number, listener in enumerate(self._gateway_sockets, start=1):
+        for number, (name, listener) in enumerate(zip(self._gateway_names(), self._gateway_sockets, strict=True), 1):
             fds = (listener.fileno(), self._front.fileno())
             folder = self._data.folder(f"gateway-{number}")
             shown = number if self._gateways > 1 else None
-            services.append(Service("gateway", folder, port_of(listener), fds, shown))
+            services.append(Service("gateway", folder, port_of(listener), fds, shown, metrics_fds[name]))
         return services
 
     async def _start_stage(self, group: Group, parts: Sequence[Part]) -> bool:
@@ -158,7 +170,7 @@ class Supervisor:
             listener.close()
         for stage in reversed(self._stages):
             await asyncio.gather(*(keeper.stop() for keeper in stage))
-        for listener in self._sockets.values():
+        for listener in (*self._sockets.values(), *self._metrics_sockets.values()):
             listener.close()
 
 

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from modelport_contracts.records import Source
+from modelport_kit.database.counts import DatabaseCounts
 from modelport_kit.database.write import OutboxRow, WriteTransaction
 from modelport_kit.errors import AwayError
 from modelport_kit.settings import SettingsError
@@ -57,10 +58,17 @@ class Database:
         )
         self.on_commit: Callable[[list[OutboxRow]], None] = lambda rows: None
         """Called with the outbox rows of each committed transaction."""
+        self.counts = DatabaseCounts()
         self._writer = asyncio.Lock()
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many of the pool's connections are lent out now."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     async def close(self) -> None:
         """Close every connection."""
@@ -69,7 +77,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a read transaction. Raises AwayError when the database cannot be reached."""
-        with _unreachable_is_away():
+        with self.counts.counting("read"), _unreachable_is_away():
             async with self.engine.connect() as connection, connection.begin():
                 yield connection
 
@@ -80,7 +88,7 @@ class Database:
         Raises AwayError when the database cannot be reached.
         """
         lock: contextlib.AbstractAsyncContextManager[Any] = self._writer if self.is_sqlite else contextlib.nullcontext()
-        with _unreachable_is_away():
+        with self.counts.counting("write"), _unreachable_is_away():
             async with lock, self.engine.connect() as connection:
                 await connection.execution_options(**{_WRITE: True})
                 async with connection.begin():

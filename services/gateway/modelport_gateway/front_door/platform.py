@@ -41,17 +41,22 @@ def merge_descriptions(own: dict[str, Any], others: list[dict[str, Any]]) -> dic
 
 
 class Platform:
-    """Looks at the parts around this gateway. `local` says of this process' own connections whether they stand."""
+    """Looks at the parts around this gateway.
+
+    `local` says of this process' own connections whether they stand; `metrics_urls` where processes show metrics.
+    """
 
     def __init__(
         self,
         clients: Mapping[Service, httpx.AsyncClient],
         local: Mapping[str, Callable[[], bool]],
         gateway_id: str,
+        metrics_urls: Mapping[str, str],
     ) -> None:
         self._clients = clients
         self._local = local
         self._gateway_id = gateway_id
+        self._metrics_urls = dict(metrics_urls)
 
     async def status(self, waiting_for: list[str]) -> dict[str, Any]:
         """Build the body of /status."""
@@ -68,6 +73,7 @@ class Platform:
                 "not_ready": not_ready,
             },
             "gateways": [{"id": self._gateway_id, "status": "not_ready" if waiting_for else "ready"}],
+            "metrics": self._metrics_urls,
         }
 
     async def _ask(self, service: Service) -> str:
