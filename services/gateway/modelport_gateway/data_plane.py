@@ -32,6 +32,7 @@ from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.path import (
     OPENAI,
     PROVIDER,
+    Call,
     RouteKind,
     RouteName,
     decode_tail,
@@ -154,20 +155,15 @@ class DataPlane:
 
     # parse and admit
 
-    def open_exchange(
-        self, client: ClientConnection, head: RequestHead, route_part: bytes, tail: bytes, query: bytes
-    ) -> Exchange:
-        """Make the exchange of a request whose path is an inference path. Raises GatewayError."""
+    def read_call(self, head: RequestHead, route_part: bytes, tail: bytes, query: bytes) -> Call:
+        """Read what an inference path asks for. Raises GatewayError."""
         route = self._routes.get(route_part)
         if route is None:
             if len(self._routes) >= _REMEMBERED_ROUTES:
                 self._routes.clear()
             route = self._routes[route_part] = parse_route_part(route_part)
         listing = listing_request(head.method, tail, query) if route.kind is OPENAI else None
-        tail, query = decode_tail(tail, query)
-        exchange = Exchange(client, self.context, head, route, tail, query)
-        exchange.listing = listing
-        return exchange
+        return Call(route, *decode_tail(tail, query), listing)
 
     def begin(self, exchange: Exchange) -> None:
         """Serve a request: at once if nothing has to be waited for, else in a task."""
@@ -177,7 +173,7 @@ class DataPlane:
                 exchange.answer(204, b"", preflight_lines(self.context.cors_origins, head))
                 return
             admit(head, self._token, is_serving=self.is_serving)
-            is_simple = exchange.upload.done and exchange.listing is None and head.min_revision is None
+            is_simple = exchange.upload.done and exchange.call.listing is None and head.min_revision is None
             if is_simple and self._send_now(exchange):
                 return
         except Exception as error:
@@ -187,10 +183,10 @@ class DataPlane:
 
     def _send_now(self, exchange: Exchange) -> bool:
         """Send a complete request if all it needs is here. Raises GatewayError."""
-        head, kind = exchange.head, exchange.route.kind
+        head, kind = exchange.head, exchange.call.route.kind
         parsed = read_body(kind, exchange.upload.body()) if reads_body(kind, head) else None
         try:
-            target, served_id = find_target(self._known, exchange.route, _model_of(kind, parsed), self._loop_line)
+            target, served_id = find_target(self._known, exchange.call.route, _model_of(kind, parsed), self._loop_line)
         except UnknownHereError:
             return False
         if not self._has_credential(target):
@@ -207,8 +203,8 @@ class DataPlane:
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
-            if exchange.listing is not None:
-                body = await self._listing(exchange.route.workspace, exchange.listing)
+            if exchange.call.listing is not None:
+                body = await self._listing(exchange.call.route.workspace, exchange.call.listing)
                 exchange.task = None
                 exchange.answer(200, body)
             else:
@@ -226,7 +222,7 @@ class DataPlane:
         return await (listings.show_model(workspace, model_id) if model_id else listings.list_models(workspace))
 
     async def _send_later(self, exchange: Exchange) -> None:
-        head, kind = exchange.head, exchange.route.kind
+        head, kind = exchange.head, exchange.call.route.kind
         at_least = min_revision(head.min_revision)
         if at_least is None:
             raise BadRequestError("x-modelport-min-revision is not a revision of the models service")
@@ -276,7 +272,7 @@ class DataPlane:
 
     async def _find(self, exchange: Exchange, model: str | None, at_least: int) -> tuple[Target, bytes | None]:
         gathered = Gathered(self._table)
-        route = exchange.route
+        route = exchange.call.route
         if at_least and route.kind is PROVIDER:
             # The near cache may know an older revision, which is not what was asked for.
             key = record_key("provider", route.workspace, route.name)
@@ -335,8 +331,7 @@ class DataPlane:
             request = outgoing(
                 exchange.head,
                 target,
-                exchange.tail,
-                exchange.query,
+                exchange.call,
                 parsed=parsed,
                 served_id=served_id,
                 body=exchange.upload.body() if exchange.upload.done else None,
@@ -344,10 +339,10 @@ class DataPlane:
         except GatewayError:
             connection.discard()
             raise
-        if request.body is None:
-            exchange.stream(connection, request.head)
+        if request.streams:
+            exchange.stream(connection, request.data)
         else:
-            exchange.send(connection, request.head + request.body)
+            exchange.send(connection, request.data)
 
     def _has_credential(self, target: Target) -> bool:
         """Say whether the target's header block holds what its secret's marker allows."""
@@ -380,7 +375,7 @@ def _failure(exchange: Exchange, error: Exception) -> GatewayError:
         return error
     if isinstance(error, TableAwayError):
         return TableAwayHereError(str(error) or "the routing table is away; try again")
-    log.exception("a request failed in the gateway", route=exchange.route.path.decode())
+    log.exception("a request failed in the gateway", route=exchange.call.route.path.decode())
     return GatewayError("the gateway failed; its log says why")
 
 

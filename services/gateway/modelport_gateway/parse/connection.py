@@ -29,7 +29,8 @@ from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, Frami
 from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
 from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head
 from modelport_gateway.parse.lines import END_OF_HEAD
-from modelport_gateway.parse.path import INFERENCE_PREFIX, split_route, split_target
+from modelport_gateway.parse.path import INFERENCE_PREFIX, Call, split_route, split_target
+from modelport_gateway.parse.pattern import HeadPattern, pattern_of
 from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.exchange import Exchange
 
@@ -37,6 +38,8 @@ _MAX_WAITING = 64 * 1024
 _MAX_DISCARDED = 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _NEVER = float("inf")
+_REMEMBERED_S = 5.0
+"""For so long an idle connection keeps its former head."""
 _FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r")
 
 
@@ -47,15 +50,24 @@ class Service(Protocol):
     connections: "set[ClientConnection]"
     hangups: HangupWatch
 
-    def open_exchange(
-        self, client: "ClientConnection", head: RequestHead, route_part: bytes, tail: bytes, query: bytes
-    ) -> Exchange:
-        """Make the exchange of a request. Raises GatewayError."""
+    def read_call(self, head: RequestHead, route_part: bytes, tail: bytes, query: bytes) -> Call:
+        """Read what an inference path asks for. Raises GatewayError."""
         ...
 
     def begin(self, exchange: Exchange) -> None:
         """Serve a request of which the first bytes are here."""
         ...
+
+
+class _Former:
+    """The former inference request of a connection; one like it is not read again (parse/pattern.py)."""
+
+    __slots__ = ("call", "head", "pattern")
+
+    def __init__(self, pattern: HeadPattern, head: RequestHead, call: Call) -> None:
+        self.pattern = pattern
+        self.head = head
+        self.call = call
 
 
 class _ParserView:
@@ -104,6 +116,8 @@ class ClientConnection(HttpToolsProtocol):
         self._is_leaving = False
         """uvicorn is about to exit: what has begun to come, or comes within a moment, is still served."""
         self._idle_since = 0.0
+        self.former: _Former | None = None
+        """Dropped when the connection has been idle for a while: it holds what the client sent as credential."""
         # Of the request
         self._exchange: Exchange | None = None
         self._body: Body = NO_BODY
@@ -124,6 +138,7 @@ class ClientConnection(HttpToolsProtocol):
         self.flow.close()
         self._client_left()
         self._buffer = b""
+        self.former = None
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -141,7 +156,7 @@ class ClientConnection(HttpToolsProtocol):
             return
         if not self._body.done:
             self._take_body(data)
-        elif self._is_busy:
+        elif self._exchange is not None or self._asgi_is_busy:
             self._buffer += data
             if len(self._buffer) > _MAX_WAITING:
                 self.flow.pause_reading()
@@ -174,46 +189,73 @@ class ClientConnection(HttpToolsProtocol):
     # A head
 
     def _take_head(self, data: bytes) -> None:
+        former = self.former
+        found = former.pattern.match(data) if former is not None else None
+        if former is not None and found is not None:
+            end, digits = found
+            self._begin(former.head.with_length(digits), former.call, data[end:])
+            return
         try:
-            if data.startswith(b"\r\n"):
-                data = _without_empty_lines(data)
-            end = self._end_of_head(data)
-            if end == 0:
-                return
-            head = parse_request_head(data[:end], self._context.limits.max_fields)
-            self._buffer = b""
-            self._deadline = _NEVER
-            self._body = head.body()
-            path, query = split_target(head.target)
-            route = split_route(path)
-            if route is not None:
-                exchange = self._open(head, route, query)
-            else:
-                if INFERENCE_PREFIX in path and not path.startswith(b"/"):
-                    check_inference_target(head.target)
-                exchange = None
-                self._start_asgi(head)
+            self._read_head(data)
         except GatewayError as error:
             self._refuse(error)
-            return
-        rest = data[end:]
-        if self._body.done:
-            self._buffer = rest
-            if exchange is not None:
-                exchange.body_ended()
-            else:
-                super().on_message_complete()
-        elif rest:
-            self._take_body(rest)
-        if exchange is not None and self._exchange is exchange:
-            self.service.begin(exchange)
 
-    def _open(self, head: RequestHead, route: tuple[bytes, bytes], query: bytes) -> Exchange:
+    def _read_head(self, data: bytes) -> None:
+        if data.startswith(b"\r\n"):
+            data = _without_empty_lines(data)
+        end = self._end_of_head(data)
+        if end == 0:
+            return
+        head = parse_request_head(data[:end], self._context.limits.max_fields)
+        path, query = split_target(head.target)
+        route = split_route(path)
+        if route is None:
+            if INFERENCE_PREFIX in path and not path.startswith(b"/"):
+                check_inference_target(head.target)
+            self._begin_asgi(head, data[end:])
+            return
         if head.wants_websocket:
             raise NotImplementedHereError("WebSockets are not forwarded; use HTTP")
         check_inference_target(head.target)
-        self._exchange = self.service.open_exchange(self, head, route[0], route[1], query)
-        return self._exchange
+        call = self.service.read_call(head, route[0], route[1], query)
+        pattern = pattern_of(data[:end], self._context.limits.max_head)
+        self.former = _Former(pattern, head, call) if pattern is not None else None
+        self._begin(head, call, data[end:])
+
+    def _begin(self, head: RequestHead, call: Call, rest: bytes) -> None:
+        """Begin an inference request; `rest` is what came behind its head."""
+        self._deadline = _NEVER
+        length = head.content_length
+        if len(rest) >= length and not head.chunked:
+            # All of it is here, as it is for most requests.
+            if length <= 0:
+                whole, self._buffer = b"", rest
+            elif length == len(rest):
+                whole, self._buffer = rest, b""
+            else:
+                whole, self._buffer = rest[:length], rest[length:]
+            self._body = NO_BODY
+            exchange = self._exchange = Exchange(self, self._context, head, call, whole)
+        else:
+            self._buffer = b""
+            self._body = head.body()
+            exchange = self._exchange = Exchange(self, self._context, head, call)
+            if rest:
+                self._take_body(rest)
+            if self._exchange is not exchange:
+                return
+        self.service.begin(exchange)
+
+    def _begin_asgi(self, head: RequestHead, rest: bytes) -> None:
+        self._deadline = _NEVER
+        self._buffer = b""
+        self._body = head.body()
+        self._start_asgi(head)
+        if self._body.done:
+            self._buffer = rest
+            super().on_message_complete()
+        elif rest:
+            self._take_body(rest)
 
     def _end_of_head(self, data: bytes) -> int:
         """Return the offset behind the head, or 0 where it is not complete; then what came is kept."""
@@ -401,6 +443,8 @@ class ClientConnection(HttpToolsProtocol):
 
     def check_time(self, now: float) -> None:
         """Close a connection that has waited too long for a head, a next request, or the end of a lost body."""
+        if self.former is not None and self._exchange is None and now - self._idle_since > _REMEMBERED_S:
+            self.former = None
         if now < self._deadline or self.transport.is_closing():
             return
         if self._is_idle and self._has_unread():

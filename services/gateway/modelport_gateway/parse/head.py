@@ -41,28 +41,24 @@ _KEEP_ALIVE: Final = frozenset({b" keep-alive", b" Keep-Alive"})
 
 
 class RequestHead:
-    """What a request says before its body."""
+    """What a request says before its body. Not changed once it was parsed: like heads share one.
 
-    __slots__ = (
-        "all_lines",
-        "cdn_loop",
-        "chunked",
-        "content_encoding",
-        "content_length",
-        "content_type",
-        "expects_continue",
-        "has_idempotency_key",
-        "is_http_10",
-        "keep_alive",
-        "lines",
-        "method",
-        "min_revision",
-        "origin",
-        "preflight_method",
-        "request_id",
-        "target",
-        "wants_websocket",
-    )
+    The rare things are defaults of the class: a request sets only what it has.
+    """
+
+    content_length = -1
+    """-1 where the client named none."""
+    chunked = False
+    expects_continue = False
+    wants_websocket = False
+    has_idempotency_key = False
+    min_revision: bytes | None = None
+    content_type: bytes | None = None
+    content_encoding: bytes | None = None
+    request_id: bytes | None = None
+    cdn_loop: bytes | None = None
+    origin: bytes | None = None
+    preflight_method: bytes | None = None
 
     def __init__(self, method: bytes, target: bytes, is_http_10: bool, all_lines: list[bytes]) -> None:
         self.method = method
@@ -71,20 +67,17 @@ class RequestHead:
         self.all_lines = all_lines
         self.lines: list[bytes] = []
         """Those that may go to a provider, as they came and in their order."""
-        self.content_length = -1
-        """-1 where the client named none."""
-        self.chunked = False
         self.keep_alive = not is_http_10
-        self.expects_continue = False
-        self.wants_websocket = False
-        self.has_idempotency_key = False
-        self.min_revision: bytes | None = None
-        self.content_type: bytes | None = None
-        self.content_encoding: bytes | None = None
-        self.request_id: bytes | None = None
-        self.cdn_loop: bytes | None = None
-        self.origin: bytes | None = None
-        self.preflight_method: bytes | None = None
+
+    def with_length(self, digits: bytes) -> "RequestHead":
+        """Return the head that differs in its Content-Length only; no digits stand for no difference."""
+        length = int(digits) if digits else self.content_length
+        if length == self.content_length:
+            return self
+        other = RequestHead.__new__(RequestHead)
+        other.__dict__.update(self.__dict__)
+        other.content_length = length
+        return other
 
     def body(self) -> Body:
         """Return the framing of the body that follows."""

@@ -51,6 +51,23 @@ class RouteName:
     """The route's own path up to and with `/-/`, for Location headers."""
 
 
+class Call:
+    """What a request asks for, read from its path; the same for all requests with the same head."""
+
+    __slots__ = ("listing", "query", "route", "start", "start_target", "tail")
+
+    def __init__(self, route: RouteName, tail: bytes, query: bytes, listing: str | None = None) -> None:
+        self.route = route
+        self.tail = tail
+        self.query = query
+        """What goes to the provider behind its own path: `tail`, then `query`."""
+        self.listing = listing
+        """Set where the listing of models is asked for: the wanted id, or empty for all."""
+        self.start_target: object = None
+        self.start = b""
+        """Room for prepare/request.py: the beginning of the provider's request, as made for `start_target`."""
+
+
 def split_target(target: bytes) -> tuple[bytes, bytes]:
     """Split a request target into path and query; the query keeps its `?`, and is empty without one."""
     mark = target.find(b"?")

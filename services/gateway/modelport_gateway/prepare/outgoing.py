@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from modelport_gateway.parse.head import RequestHead
-from modelport_gateway.parse.path import OPENAI, PROVIDER, RouteKind
+from modelport_gateway.parse.path import OPENAI, PROVIDER, Call, RouteKind
 from modelport_gateway.prepare.body import (
     check_not_encoded,
     edited_body,
@@ -12,17 +12,17 @@ from modelport_gateway.prepare.body import (
     merge_extra,
     no_json_body,
 )
-from modelport_gateway.prepare.request import CHUNKED_FRAMING, length_framing, request_head
+from modelport_gateway.prepare.request import CHUNKED_FRAMING, length_framing, start_of_head
 from modelport_gateway.prepare.splice import JsonObject, read_object
 from modelport_gateway.prepare.target import Target
 from modelport_gateway.prepare.url import join_path
 
 
 class Outgoing(NamedTuple):
-    """What is sent: `body` is None where it streams through as it comes."""
+    """What is sent at once: the whole request, or its head where the body streams through as it comes."""
 
-    head: bytes
-    body: bytes | None
+    data: bytes
+    streams: bool
 
 
 def has_body(head: RequestHead) -> bool:
@@ -66,8 +66,7 @@ def read_body(kind: RouteKind, body: bytes) -> JsonObject | None:
 def outgoing(
     head: RequestHead,
     target: Target,
-    tail: bytes,
-    query: bytes,
+    call: Call,
     *,
     parsed: JsonObject | None,
     served_id: bytes | None,
@@ -80,7 +79,7 @@ def outgoing(
     """
     if parsed is not None:
         body = edited_body(parsed, served_id, target.extra_body)
-    elif body and needs_whole_body(head, target):
+    elif body and target.extra_body and needs_whole_body(head, target):
         body = merge_extra(body, target.extra_body)
     if body is not None:
         framing = length_framing(head, len(body))
@@ -88,5 +87,7 @@ def outgoing(
         framing = CHUNKED_FRAMING
     else:
         framing = length_framing(head, head.content_length)
-    path = join_path(target.base, tail)
-    return Outgoing(request_head(head, target, path, query, framing), body)
+    if call.start_target is not target:
+        call.start = start_of_head(head, target, join_path(target.base, call.tail), call.query)
+        call.start_target = target
+    return Outgoing(b"".join((call.start, target.block[1], framing, b"\r\n", body or b"")), body is None)

@@ -10,17 +10,19 @@ from modelport_gateway.prepare.target import Target
 
 def request_head(head: RequestHead, target: Target, path: bytes, query: bytes, framing: bytes) -> bytes:
     """Return the bytes up to and with the empty line."""
-    before, after = target.block
+    return b"%b%b%b\r\n" % (start_of_head(head, target, path, query), target.block[1], framing)
+
+
+def start_of_head(head: RequestHead, target: Target, path: bytes, query: bytes) -> bytes:
+    """Return the request line, Host, and the client's lines: what comes before anything secret."""
     lines = head.lines
     if target.replaced:
         lines = without(lines, target.replaced)
     if target.defaults:
         present = names_of(lines)
         lines = lines + [line for name, line in target.defaults if name not in present]
-    kept = b"\r\n".join(lines)
-    if kept:
-        return b"%b %b%b HTTP/1.1\r\n%b%b\r\n%b%b\r\n" % (head.method, path, query, before, kept, after, framing)
-    return b"%b %b%b HTTP/1.1\r\n%b%b%b\r\n" % (head.method, path, query, before, after, framing)
+    kept = b"\r\n".join((*lines, b""))
+    return b"%b %b%b HTTP/1.1\r\n%b%b" % (head.method, path, query, target.block[0], kept)
 
 
 def length_framing(head: RequestHead, length: int) -> bytes:

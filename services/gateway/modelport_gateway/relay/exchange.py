@@ -20,7 +20,7 @@ from modelport_gateway.errors import (
 from modelport_gateway.parse.framing import LAST_CHUNK, as_chunk
 from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.lines import without
-from modelport_gateway.parse.path import RouteName
+from modelport_gateway.parse.path import Call
 from modelport_gateway.prepare.target import Target
 from modelport_gateway.prepare.url import route_location
 from modelport_gateway.relay.client import Client
@@ -49,6 +49,7 @@ class Exchange:
         "_first_byte_at",
         "_has_length",
         "_is_ended",
+        "_is_invited",
         "_last",
         "_replay",
         "_reply_chunked",
@@ -61,18 +62,15 @@ class Exchange:
         "_upstream",
         "_write_paused",
         "bytes_out",
+        "call",
         "error_code",
         "gate",
         "head",
         "keep_alive",
-        "listing",
-        "query",
         "reply_begun",
         "request_id",
         "retried",
-        "route",
         "secret_version",
-        "tail",
         "target",
         "task",
         "upload",
@@ -80,17 +78,14 @@ class Exchange:
     )
 
     def __init__(
-        self, client: Client, context: Context, head: RequestHead, route: RouteName, tail: bytes, query: bytes
+        self, client: Client, context: Context, head: RequestHead, call: Call, body: bytes | None = None
     ) -> None:
+        """`body` is the request's where all of it is here already."""
         self._client = client
         self._context = context
         self.head = head
-        self.route = route
-        self.tail = tail
-        self.query = query
+        self.call = call
         self.request_id = context.request_id(head.request_id)
-        self.listing: str | None = None
-        """Set where the listing of models is asked for: the wanted id, or empty for all."""
         self.target: Target | None = None
         self.secret_version = -1
         """Which version of the provider's secret was sent."""
@@ -99,7 +94,8 @@ class Exchange:
         """Where this exchange holds a place, which it frees at its end."""
         self.keep_alive = head.keep_alive
         # The request's body
-        self.upload = Upload(head.content_length)
+        self.upload = Upload(head.content_length, body)
+        self._is_invited = False
         self._streams_body = False
         # The attempt
         self._upstream: UpstreamConnection | None = None
@@ -167,8 +163,8 @@ class Exchange:
 
     def invite_body(self) -> None:
         """Answer `Expect: 100-continue`, once, unless the body is already coming."""
-        if self.head.expects_continue and not self.upload.bytes_in and not self.upload.done:
-            self.head.expects_continue = False
+        if self.head.expects_continue and not self._is_invited and not self.upload.bytes_in and not self.upload.done:
+            self._is_invited = True
             self._client.write(CONTINUE)
 
     # To the provider
@@ -219,7 +215,7 @@ class Exchange:
         if lines:
             reply.lines = without_cors(reply.lines)
         if reply.location is not None and self.target is not None:
-            relocate(reply, route_location(reply.location, self.target.base, self.route.path))
+            relocate(reply, route_location(reply.location, self.target.base, self.call.route.path))
         if reply.status == 204 and reply.content_length >= 0:
             reply.lines = without(reply.lines, {b"content-length"})  # RFC 9110, 8.6
         is_open_ended = reply.chunked or reply.body.until_close
@@ -404,7 +400,7 @@ class Exchange:
             Record(
                 self.request_id,
                 self.head.method,
-                self.route.path + self.tail,
+                self.call.route.path + self.call.tail,
                 self._reply_status,
                 self.error_code,
                 target.label if target is not None else "",

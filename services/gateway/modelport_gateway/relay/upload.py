@@ -13,13 +13,13 @@ class Upload:
 
     __slots__ = ("_limit", "_pieces", "_waiter", "announced", "bytes_in", "done", "held")
 
-    def __init__(self, announced: int) -> None:
+    def __init__(self, announced: int, whole: bytes | None = None) -> None:
+        """`whole` is the body where all of it is here already."""
         self.announced = announced
         """Content-Length, -1 without one."""
-        self.bytes_in = 0
-        self.held = 0
-        self.done = False
-        self._pieces: list[bytes] = []
+        self.bytes_in = self.held = len(whole) if whole else 0
+        self.done = whole is not None
+        self._pieces = [whole] if whole else []
         self._limit = 0
         self._waiter: asyncio.Future[None] | None = None
 
