@@ -384,7 +384,7 @@ class Exchange:
         ended_at = context.clock.monotonic()
         context.metrics.finished(
             target.label if target is not None else NO_PROVIDER,
-            self.route.kind,
+            self.call.route.kind,
             self._reply_status,
             self.error_code,
             self.upload.bytes_in,
