@@ -60,6 +60,14 @@ class _Collector:
 
 
 class _ReplyCollector(_Collector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_framed = False
+        """The end of the connection is not its end."""
+
+    def on_header(self, name: bytes, _: bytes) -> None:
+        self.is_framed = self.is_framed or name.lower() in (b"content-length", b"transfer-encoding")
+
     def start(self) -> bytes:
         return b"%d" % self.parser.get_status_code()
 
@@ -213,10 +221,15 @@ def replies_by_httptools(data: bytes, methods: Sequence[str]) -> list[Message]:
 
 
 def _feed_one(collector: _ReplyCollector, data: bytes) -> bytes:
+    """Feed one reply, interim ones before it included; return what is behind it."""
     for position in range(len(data)):
         collector.parser.feed_data(data[position : position + 1])
+        if collector.messages and collector.messages[0].start.startswith(b"1"):
+            collector.messages.clear()
         if collector.messages:
             return data[position + 1 :]
+    if collector.is_framed or not data:
+        raise UnreadableError("httptools: the bytes end within a reply")
     # One that ends with the connection: httptools offers no way to tell llhttp of the end.
     collector.on_message_complete()
     return b""

@@ -10,6 +10,8 @@ import httptools
 
 from modelport_gateway.parse.lines import END_OF_HEAD
 
+MAX_LENGTH_DIGITS: Final = 19
+"""Of a Content-Length: more do not fit into the 64 bits that other servers give it."""
 MAX_FRAMING_BYTES: Final = 64 * 1024
 """What chunk sizes, extensions and trailers may take beyond their share of the payload."""
 _FRAMING_PER_BYTE: Final = 16

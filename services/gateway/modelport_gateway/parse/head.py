@@ -20,14 +20,13 @@ from modelport_gateway.errors import (
     VersionError,
 )
 from modelport_gateway.parse.fields import FIRST_KEPT, Field, FieldTable, classify
-from modelport_gateway.parse.framing import NO_BODY, Body, ChunkedBody, CountedBody
+from modelport_gateway.parse.framing import MAX_LENGTH_DIGITS, NO_BODY, Body, ChunkedBody, CountedBody
 from modelport_gateway.parse.lines import field_name, field_value, tokens
 
 FORWARDED_METHODS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
 METHODS_WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PERSISTENCE: Final = frozenset({b"keep-alive", b"close"})
-_MAX_LENGTH_DIGITS: Final = 19
 _fields = FieldTable(classify)
 
 # Looked at for every line: plain integers, since a look-up on an enumeration costs as much as the rest of the loop.
@@ -151,7 +150,7 @@ def _read_fields(head: RequestHead) -> None:
         if field == _CONTENT_TYPE:
             head.content_type = value
         elif field == _CONTENT_LENGTH:
-            if len(value) > _MAX_LENGTH_DIGITS:
+            if len(value) > MAX_LENGTH_DIGITS:
                 raise MalformedError("the Content-Length has more digits than any body is long")
             # What is no length is left to the validator.
             head.content_length = int(value) if value.isdigit() else -1

@@ -17,7 +17,7 @@ from modelport_gateway.errors import (
     TotalTimeoutError,
     UpstreamClosedError,
 )
-from modelport_gateway.parse.framing import LAST_CHUNK, as_chunk
+from modelport_gateway.parse.framing import LAST_CHUNK, NO_BODY, as_chunk
 from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.lines import without
 from modelport_gateway.parse.path import Call
@@ -219,7 +219,7 @@ class Exchange:
         if reply.status == 204 and reply.content_length >= 0:
             reply.lines = without(reply.lines, {b"content-length"})  # RFC 9110, 8.6
         is_open_ended = reply.chunked or reply.body.until_close
-        self._reply_chunked = is_open_ended and not reply.body.done and not self.head.is_http_10
+        self._reply_chunked = is_open_ended and reply.body is not NO_BODY and not self.head.is_http_10
         self._has_length = not is_open_ended
         if context.draining or not self.upload.done or (is_open_ended and self.head.is_http_10):
             self.keep_alive = False

@@ -54,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_buffer",
+        "_interim_bytes",
         "_is_paused",
         "_is_reusable",
         "_owner",
@@ -81,6 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver: ReplyReceiver | None = None
         self._buffer = b""
         self._body: Body | None = None
+        self._interim_bytes = 0
         self._is_reusable = True
         self._is_paused = False
         self.request_is_open = False
@@ -110,6 +112,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.uses += 1
         self._receiver = receiver
         self._body = None
+        self._interim_bytes = 0
         self.request_is_open = request_is_open
         self.transport.write(data)
 
@@ -175,11 +178,17 @@ class UpstreamConnection(asyncio.Protocol):
                 data = data[end:]
                 if not reply.is_interim:
                     break
+                self._interim_bytes += end
+                if self._interim_bytes > MAX_REPLY_HEAD:
+                    raise UpstreamProtocolError("the provider sends interim replies and no other")
             self._is_reusable = reply.keep_alive
             self.keep_alive_s = reply.keep_alive_s
             body = self._body = reply.body
+            # Before the reply begins: a body that breaks at once can still be told as a 502.
+            payload, rest = body.feed(data)
             head = receiver.reply_begins(reply)
-        payload, rest = body.feed(data)
+        else:
+            payload, rest = body.feed(data)
         if rest:
             self._is_reusable = False
         done = body.done

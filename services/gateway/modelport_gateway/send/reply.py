@@ -1,5 +1,6 @@
 """A provider's reply head: validated, framed, its lines kept or dropped (docs/dataplane.md, Headers back)."""
 
+import re
 from enum import IntEnum
 from typing import Final
 
@@ -7,10 +8,20 @@ import httptools
 
 from modelport_gateway.errors import UpstreamProtocolError
 from modelport_gateway.parse.fields import FieldTable
-from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, ChunkedBody, CountedBody
+from modelport_gateway.parse.framing import (
+    MAX_LENGTH_DIGITS,
+    NO_BODY,
+    Body,
+    BodyUntilClose,
+    ChunkedBody,
+    CountedBody,
+)
 from modelport_gateway.parse.lines import field_name, tokens
 
 MAX_REPLY_HEAD: Final = 64 * 1024
+"""Interim replies included, in bytes."""
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What may not stand in a reason phrase (RFC 9112, 4), and llhttp lets through."""
 
 
 class ReplyField(IntEnum):
@@ -136,10 +147,16 @@ def parse_reply_head(head: bytes, method: bytes) -> ReplyHead:
     if version not in (b"HTTP/1.1 ", b"HTTP/1.0 "):
         raise UpstreamProtocolError("the provider's reply is not HTTP/1.0 or HTTP/1.1")
     status_text = status_line[9:]
+    if status_text != b"200 OK" and _CONTROL.search(status_text):
+        raise UpstreamProtocolError("the provider's status line holds a control character")
     reply = ReplyHead(int(status_text[:3]), status_text, version == b"HTTP/1.1 ")
+    if reply.status < 100:
+        raise UpstreamProtocolError(f"the provider's reply has no valid status: {reply.status:03d}")
     if reply.status == 101:
         raise UpstreamProtocolError("the provider switched protocols (101), which nobody asked for")
     _read_fields(reply, lines)
+    if reply.chunked and version != b"HTTP/1.1 ":
+        reply.keep_alive = False  # RFC 9112, 6.1: there are no chunks in HTTP/1.0, so its framing is in doubt
     reply.body = _body(reply, method)
     if reply.body.until_close:
         reply.keep_alive = False
@@ -166,6 +183,8 @@ def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
             continue
         value = line[len(name) + 1 :].strip(b" \t")
         if field == _CONTENT_LENGTH:
+            if len(value) > MAX_LENGTH_DIGITS:
+                raise UpstreamProtocolError("the provider's Content-Length has more digits than any body is long")
             reply.content_length = int(value)
         elif field == _CONTENT_TYPE:
             reply.content_type = value
@@ -189,6 +208,7 @@ def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
             # A provider cannot take away what this hop itself needs to frame the reply.
             drop.discard(b"content-length")
             reply.lines = [line for line in keep if field_name(line) not in drop]
+            reply.has_date = reply.has_date and b"date" not in drop
 
 
 def _read_coding(reply: ReplyHead, value: bytes) -> None:
