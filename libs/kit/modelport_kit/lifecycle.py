@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import select
 import socket
@@ -139,7 +140,11 @@ async def _accept_all(listening: Sequence[socket.socket]) -> None:
 
 
 def run_service(start: Callable[[], Coroutine[Any, Any, None]], *, name: str, event_loop: str = "uvloop") -> None:
-    """Run a service's coroutine to its end; a wrong setting is one line on stderr and exit code 1."""
+    """Run a service's coroutine to its end.
+
+    Settings or data that it cannot start with are one line on stderr and exit code 78, sysexits' EX_CONFIG: whoever
+    supervises the service then knows that starting it again does not help.
+    """
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if event_loop == "uvloop":
         import uvloop
@@ -150,7 +155,7 @@ def run_service(start: Callable[[], Coroutine[Any, Any, None]], *, name: str, ev
             runner.run(start())
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
-        sys.exit(1)
+        sys.exit(os.EX_CONFIG)
     except KeyboardInterrupt:
         sys.exit(130)
 

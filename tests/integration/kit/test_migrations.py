@@ -1,6 +1,7 @@
 """Every service's database: made from nothing, brought up to date, refused where it is newer."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,49 @@ async def test_databases_that_cannot_be_opened(tmp_path: Path, postgres: Postgre
             await prepare(url, source, SERVICES[source][0], migrate_now=True)
         assert "\n" not in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+async def damaged(tmp_path: Path, source: Source) -> Path:
+    """A sound file of several pages, for a test to damage."""
+    file = tmp_path / "whole.db"
+    await prepare(f"sqlite:///{file}", source, SERVICES[source][0], migrate_now=True)
+    assert file.stat().st_size > 10 * 4096
+    return file
+
+
+@pytest.mark.parametrize("migrate_now", [True, False])
+@pytest.mark.parametrize("size", [0, 50, 4096, 20000])
+async def test_a_truncated_file_is_refused(damaged: Path, source: Source, size: int, migrate_now: bool) -> None:
+    os.truncate(damaged, size)
+    before = damaged.read_bytes()
+    with pytest.raises(SettingsError, match="restore it from a backup, or move it away to begin anew") as caught:
+        await prepare(f"sqlite:///{damaged}", source, SERVICES[source][0], migrate_now=migrate_now)
+    assert str(damaged) in str(caught.value)
+    assert damaged.read_bytes() == before
+
+
+async def test_a_file_damaged_in_its_middle_is_refused(damaged: Path, source: Source) -> None:
+    with damaged.open("r+b") as file:
+        file.seek(7 * 4096)
+        file.write(b"\xa5" * 4 * 4096)
+    with pytest.raises(SettingsError, match=r"is damaged: .*; restore it from a backup") as caught:
+        await prepare(f"sqlite:///{damaged}", source, SERVICES[source][0], migrate_now=True)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_file_moved_away_leaves_nothing_to_its_successor(tmp_path: Path, source: Source) -> None:
+    file = tmp_path / "one.db"
+    url = f"sqlite:///{file}"
+    scripts = SERVICES[source][0]
+    await prepare(url, source, scripts, migrate_now=True)
+    database = Database(url, source)
+    async with database.write() as write:
+        await write.execute(text("CREATE TABLE of_before (x)"))
+    wal = Path(f"{file}-wal")
+    left_by_a_crash = wal.read_bytes()
+    await database.close()
+    file.unlink()
+    wal.write_bytes(left_by_a_crash)
+    await prepare(url, source, scripts, migrate_now=True)
+    assert (await look(url, source))[1] == 0

@@ -239,6 +239,7 @@ def test_a_busy_port_is_one_line(stacks: Stacks) -> None:
     other = stacks.new(port=int(port), data_dir=first.data_dir.parent / "other")
     assert f"port {port} of 127.0.0.1 is in use" in failure(other)
     assert len(other.console.splitlines()) == 1
+    assert not other.data_dir.exists(), "a start that cannot be leaves nothing behind"
 
 
 def test_a_folder_in_use_is_one_line(stacks: Stacks) -> None:
@@ -253,6 +254,7 @@ def test_a_missing_program_is_one_line_and_starts_nothing(stacks: Stacks) -> Non
     assert failure(stack) == "Error: MODELPORT_VALKEY_SERVER names /nowhere/valkey-server, which is not a file"
     assert len(stack.console.splitlines()) == 1
     assert stacks.journal == []
+    assert not stack.data_dir.exists()
 
 
 def test_a_service_that_cannot_start_is_told_with_its_last_words(stacks: Stacks) -> None:
@@ -260,6 +262,27 @@ def test_a_service_that_cannot_start_is_told_with_its_last_words(stacks: Stacks)
     line = failure(stack)
     assert line.startswith('Error: modelport_models ended with status 3 before it was ready: "the database is on fire"')
     assert gone(stack.pids)
+
+
+def test_a_service_that_refuses_its_data_is_told_in_its_words_and_not_started_again(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    refusing = tmp_path / "refusing"
+    refusing.write_text("secrets")
+    stack = stacks.new(environment={"STANDIN_REFUSING": str(refusing)})
+    assert failure(stack) == "Error: secrets: the database is no database"
+    assert "starting it again" not in stack.console
+    assert gone(stack.pids)
+
+
+def test_a_service_that_worked_once_is_tried_again_also_after_it_refused(stacks: Stacks, tmp_path: Path) -> None:
+    refusing = tmp_path / "refusing"
+    stack = stacks.started(environment={"STANDIN_REFUSING": str(refusing)})
+    refusing.write_text("secrets")
+    os.kill(stack.pids["modelport_secrets"], signal.SIGKILL)
+    eventually_sync(lambda: f"modelport_secrets ended with status {os.EX_CONFIG}; starting" in stack.console, 10)
+    refusing.unlink()
+    eventually_sync(lambda: "modelport_secrets is ready again" in stack.console, 20)
 
 
 def test_a_signal_while_it_starts_ends_it(stacks: Stacks) -> None:

@@ -2,7 +2,7 @@
 
 It answers `GET /health/ready` and, on any other path, with its name, process id and `MODELPORT_*` environment as JSON.
 STANDIN_JOURNAL names a file that gets a line for each start and orderly end; a service named in STANDIN_BROKEN ends
-at once, one named in STANDIN_STUBBORN does not end when asked.
+at once, one named in the file STANDIN_REFUSING refuses its data, one named in STANDIN_STUBBORN does not end when asked.
 """
 
 import asyncio
@@ -31,6 +31,10 @@ def main(name: str) -> None:
     if name in os.environ.get("STANDIN_BROKEN", "").split(","):
         sys.stderr.write("first line\nthe database is on fire\n")
         sys.exit(3)
+    refusing = Path(os.environ.get("STANDIN_REFUSING", os.devnull))
+    if refusing.exists() and name in refusing.read_text().split(","):
+        sys.stderr.write(f"first line\n{name}: the database is no database\n")
+        sys.exit(os.EX_CONFIG)
     journal(f"{name} started")
     asyncio.run(serve(name))
     journal(f"{name} ended")

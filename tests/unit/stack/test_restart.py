@@ -29,3 +29,9 @@ def test_only_a_part_that_never_worked_is_given_up() -> None:
         once = once.ended(0.0)
     assert not once.hopeless
     assert once.delay_s == CAP_S
+
+
+def test_a_part_that_refuses_is_given_up_at_once_unless_it_has_worked_before() -> None:
+    assert History().ended(0.0, "the database is damaged").hopeless
+    assert not History().ready().ended(0.0, "the database is damaged").hopeless
+    assert not History().ended(0.0, None).hopeless

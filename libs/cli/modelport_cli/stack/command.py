@@ -1,8 +1,10 @@
 """`nemo services run`: the local stack from an installed package."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -43,24 +45,24 @@ def _run(port: int, data_dir: Path, gateways: int) -> None:
     # Whatever a part writes is its user's alone.
     os.umask(0o077)
 
-    from modelport_cli.stack.datadir import open_data_folder
+    from modelport_cli.stack.binaries import find_programs
+    from modelport_cli.stack.datadir import is_new, open_data_folder
     from modelport_cli.stack.keys import ensure_keys
     from modelport_cli.stack.sockets import listen
 
-    data = open_data_folder(data_dir)
-    try:
+    programs = find_programs(os.environ)
+    with contextlib.ExitStack() as opened:
+        # A start that cannot be leaves no folder behind where there was none. In a folder that was used before, the
+        # port comes after the lock: the children of a killed stack keep it until their guard, who holds the lock, has
+        # ended them.
+        front = opened.enter_context(listen(port)) if is_new(data_dir) else None
+        data = opened.enter_context(contextlib.closing(open_data_folder(data_dir)))
+        front = front or opened.enter_context(listen(port))
         keys = ensure_keys(data)
-        # After the lock: the children of a killed stack keep the port until its guard, who holds the lock, ended them.
-        front = listen(port)
 
-        async def supervise() -> None:
+        async def supervise(front: socket.socket) -> None:
             from modelport_cli.stack.supervisor import Supervisor
 
-            await Supervisor(data, keys, front, gateways, os.environ).run()
+            await Supervisor(data, keys, programs, front, gateways, os.environ).run()
 
-        try:
-            asyncio.run(supervise())
-        finally:
-            front.close()
-    finally:
-        data.close()
+        asyncio.run(supervise(front))

@@ -58,6 +58,11 @@ class DataFolder:
         try:
             path.mkdir(mode=0o700, exist_ok=True)
             path.chmod(0o700)
+        except FileExistsError:
+            raise StackError(
+                f"the data folder is damaged: {path} must be a folder; restore {self.root} from a backup,"
+                " or choose another with --data-dir or MODELPORT_DATA_DIR"
+            ) from None
         except OSError as error:
             raise _unusable(self.root, error) from None
         return path
@@ -65,6 +70,15 @@ class DataFolder:
     def close(self) -> None:
         """Give up this process's hold on the lock; the guard keeps its own while it runs."""
         os.close(self.lock_fd)
+
+
+def is_new(root: Path) -> bool:
+    """Tell whether no stack has ever made a data folder here."""
+    try:
+        return not _layout_file(root.expanduser()).exists()
+    except OSError:
+        # Opening it says what is wrong.
+        return False
 
 
 def open_data_folder(root: Path) -> DataFolder:
@@ -122,8 +136,12 @@ def _sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+def _layout_file(root: Path) -> Path:
+    return root / "layout"
+
+
 def _check_ours(root: Path) -> None:
-    if (root / "layout").exists():
+    if _layout_file(root).exists():
         return
     strangers = {entry.name for entry in root.iterdir()} - {"lock", ".layout.new"}
     if strangers:
@@ -134,7 +152,7 @@ def _check_ours(root: Path) -> None:
 
 
 def _check_layout(root: Path) -> None:
-    path = root / "layout"
+    path = _layout_file(root)
     if not path.exists():
         write_private(path, f"{LAYOUT}\n")
     text = path.read_text(errors="replace").strip()

@@ -45,7 +45,7 @@ class Keeper:
         """Wait until the part has become ready for the first time; return the seconds that took.
 
         Raises:
-            StackError: it ended again and again instead.
+            StackError: it refused to start, or ended again and again instead.
 
         """
         assert self._task is not None, "not started"
@@ -88,7 +88,7 @@ class Keeper:
             if self._stopping:
                 return
             if history.hopeless:
-                raise StackError(self._failure(what))
+                raise StackError(history.refusal or self._failure(what))
             when = "at once" if history.delay_s == 0 else f"in {history.delay_s:g} s"
             self._say(f"{self.part.name} {what}; starting it again {when} (log: {self._log})")
             await asyncio.sleep(history.delay_s)
@@ -111,7 +111,9 @@ class Keeper:
             status = await ended
         finally:
             ended.cancel()
-        return history.ended(0.0 if ready_at is None else clock() - ready_at), describe_exit(status)
+        ready_for_s = 0.0 if ready_at is None else clock() - ready_at
+        refusal = self.part.refusal(status, _last_line(self._log))
+        return history.ended(ready_for_s, refusal), describe_exit(status)
 
     async def _until_ready(self, pid: int, ended: "asyncio.Task[int]") -> float | None:
         while not ended.done():
@@ -130,7 +132,7 @@ class Keeper:
 
     def _failure(self, what: str) -> str:
         line = _last_line(self._log)
-        said = f': "{line}"' if line else ""
+        said = f': "{line[:_LOG_LINE_LIMIT]}"' if line else ""
         return f"{self.part.name} {what} before it was ready{said} (log: {self._log})"
 
 
@@ -141,4 +143,4 @@ def _last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip()[:_LOG_LINE_LIMIT] for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

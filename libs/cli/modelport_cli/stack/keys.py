@@ -71,7 +71,9 @@ def ensure_keys(data: DataFolder) -> Keys:
         # Written anew at each start: it follows from the tokens and can then never disagree with them.
         write_private(keys.trust, json.dumps(trust_entries(tokens), indent=1) + "\n")
     except OSError as error:
-        raise StackError(f"{error.filename or folder} cannot be used: {error.strerror}") from None
+        raise StackError(
+            f"{error.filename or folder} cannot be used: {error.strerror}; restore it from a backup"
+        ) from None
     return keys
 
 

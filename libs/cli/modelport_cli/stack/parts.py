@@ -1,5 +1,6 @@
 """The parts of a stack as the supervisor sees them: what to start, and how to tell that it works."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +45,12 @@ class Part(Protocol):
     async def ready(self, pid: int) -> bool:
         """Tell whether the process works. Raises OSError while it cannot even be asked."""
 
+    def refusal(self, status: int, last_line: str) -> str | None:
+        """Say in one line why the process, which ended, would do so again; None when another attempt may help.
+
+        `last_line` is the last it printed.
+        """
+
 
 class NatsPart:
     """The NATS server. It chooses its port at first start and keeps it from then on."""
@@ -82,6 +89,13 @@ class NatsPart:
         self._port = port
         return True
 
+    def refusal(self, status: int, last_line: str) -> str | None:
+        """Say what the server calls fatal. Its files hold what is on its way only, and all of that is made again."""
+        _, fatal, reason = last_line.partition("[FTL] ")
+        if status != 1 or not fatal:
+            return None
+        return f"{self.name} cannot start: {reason}; its folder {self._store} may be moved away, no data are lost by it"
+
 
 class ValkeyPart:
     """Valkey. It gets a free port at first start and keeps it once it has worked."""
@@ -119,6 +133,10 @@ class ValkeyPart:
         self._settled = await probes.valkey_ready(self._port, self._password)
         return self._settled
 
+    def refusal(self, status: int, last_line: str) -> str | None:
+        """Never: another attempt takes another port."""
+        return None
+
 
 class ServicePart:
     """One of our own services, on sockets that the supervisor keeps open for it."""
@@ -147,3 +165,7 @@ class ServicePart:
     async def ready(self, pid: int) -> bool:
         """Ask /health/ready on its own port."""
         return await probes.http_ready(self._service.port)
+
+    def refusal(self, status: int, last_line: str) -> str | None:
+        """Pass on what the service said if it cannot work with its settings or data (EX_CONFIG of sysexits)."""
+        return last_line or None if status == os.EX_CONFIG else None

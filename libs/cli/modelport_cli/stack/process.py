@@ -77,26 +77,28 @@ class Group:
         """Start a process with its output appended to `log`.
 
         Raises:
-            StackError: the program cannot be run.
+            StackError: the program cannot be run, or its log not be written.
 
         """
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *launch.argv,
-                    env=dict(launch.environment),
-                    cwd=launch.folder,
-                    pass_fds=launch.fds,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=asyncio.subprocess.STDOUT,
-                    process_group=self._group,
-                )
-            finally:
-                os.close(output)
+        except OSError as error:
+            raise StackError(f"its log {log} cannot be written: {error.strerror}") from None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launch.argv,
+                env=dict(launch.environment),
+                cwd=launch.folder,
+                pass_fds=launch.fds,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                process_group=self._group,
+            )
         except OSError as error:
             raise StackError(f"{launch.argv[0]}: {error.strerror}") from None
+        finally:
+            os.close(output)
         self._pids.add(process.pid)
         self._tell(f"+{process.pid}")
         return Child(process, self._forget)

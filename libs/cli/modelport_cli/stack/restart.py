@@ -18,19 +18,22 @@ class History:
     been_ready: bool = False
     failures: int = 0
     """How often in a row it ended without having been stable."""
+    refusal: str | None = None
+    """Why it would end again, where it said so at its last end."""
 
     def ready(self) -> "History":
         """Note that the part answers."""
         return replace(self, been_ready=True)
 
-    def ended(self, ready_for_s: float) -> "History":
+    def ended(self, ready_for_s: float, refusal: str | None = None) -> "History":
         """Note that the part ended by itself, `ready_for_s` seconds after it became ready (0: it never did)."""
-        return replace(self, failures=1 if ready_for_s >= STABLE_S else self.failures + 1)
+        failures = 1 if ready_for_s >= STABLE_S else self.failures + 1
+        return replace(self, failures=failures, refusal=refusal)
 
     @property
     def hopeless(self) -> bool:
         """Whether to give up: only before the part has worked once; later on it is tried for ever."""
-        return not self.been_ready and self.failures >= ATTEMPTS_BEFORE_READY
+        return not self.been_ready and (self.refusal is not None or self.failures >= ATTEMPTS_BEFORE_READY)
 
     @property
     def delay_s(self) -> float:

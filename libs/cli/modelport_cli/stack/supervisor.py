@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport_cli.stack.binaries import NATS_SERVER, VALKEY_SERVER, find_program
+from modelport_cli.stack.binaries import Programs
 from modelport_cli.stack.console import Console, first_steps
 from modelport_cli.stack.datadir import DataFolder
 from modelport_cli.stack.errors import StackError
@@ -30,7 +30,13 @@ class Supervisor:
     """One run of the stack, on an opened data folder."""
 
     def __init__(
-        self, data: DataFolder, keys: Keys, front: socket.socket, gateways: int, environ: Mapping[str, str]
+        self,
+        data: DataFolder,
+        keys: Keys,
+        programs: Programs,
+        front: socket.socket,
+        gateways: int,
+        environ: Mapping[str, str],
     ) -> None:
         self._began = time.monotonic()
         self._data = data
@@ -38,9 +44,7 @@ class Supervisor:
         self._gateways = gateways
         self._environ = environ
         self._console = Console()
-        # Found before anything is started: a missing program then leaves nothing behind.
-        self._nats_program = find_program(NATS_SERVER, environ)
-        self._valkey_program = find_program(VALKEY_SERVER, environ)
+        self._programs = programs
         self._front = front
         self._port = port_of(front)
         self._sockets = {name: listen(0) for name in ("secrets", "models")}
@@ -84,8 +88,8 @@ class Supervisor:
     async def _start(self, group: Group) -> bool:
         """Start everything; tell whether it is ready, or was asked to stop before that."""
         self._console.say(f"Modelport is starting, data in {self._data.root}")
-        nats = NatsPart(self._nats_program, self._data, self._keys, self._environ)
-        valkey = ValkeyPart(self._valkey_program, self._data, self._keys, self._environ)
+        nats = NatsPart(self._programs.nats_server, self._data, self._keys, self._environ)
+        valkey = ValkeyPart(self._programs.valkey_server, self._data, self._keys, self._environ)
         if not await self._start_stage(group, [nats, valkey]):
             return False
         addresses = Addresses(

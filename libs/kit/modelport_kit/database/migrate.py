@@ -1,6 +1,8 @@
 """Bringing a service's database to the schema of this release, with Alembic."""
 
+import contextlib
 import secrets
+import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -16,25 +18,65 @@ from modelport_kit.database.tables import REVISION
 from modelport_kit.settings import SettingsError
 
 _ADVISORY_LOCK = 0x6D6F64656C  # any fixed number; replicas that migrate at once queue on it
+_RESTORE = "restore it from a backup, or move it away to begin anew"
+_SEE_TO_IT = "see to its disk, its folder and their permissions"
 
 
 async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool) -> None:
     """Migrate a service's database, or check that someone did. Raises SettingsError."""
     database = Database(url, source)
     try:
+        if database.is_sqlite:
+            _ensure_file(database)
+            await _check_file(database)
         await (migrate if migrate_now else check_schema)(database, scripts)
-    except (DBAPIError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise SettingsError(f"{_which(database)} cannot be opened: {reason}") from None
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).splitlines()[0]
+        # What SQLite calls operational is not the file's own damage.
+        advice = _SEE_TO_IT if isinstance(cause, sqlite3.OperationalError | OSError) else _RESTORE
+        raise _unusable(database, f"cannot be opened: {reason}", advice) from None
     finally:
         await database.close()
 
 
-def _which(database: Database) -> str:
-    """Name the database in an error: a file that a backup can be restored over, or the server's."""
+def _unusable(database: Database, why: str, advice: str) -> SettingsError:
     if not database.is_sqlite:
-        return "the database"
-    return f"the database {database.engine.url.database} (restore it from a backup, or move it away to begin anew)"
+        return SettingsError(f"the database {why}; see to the server and to MODELPORT_DATABASE_URL")
+    return SettingsError(f"the database {database.engine.url.database} {why}; {advice}")
+
+
+def _ensure_file(database: Database) -> None:
+    """Make SQLite's file where there is none. Raises SettingsError for an empty one.
+
+    SQLite takes a file without bytes for a new database. One that is made in one step never is without, so that such
+    a file has lost what was in it.
+    """
+    file = Path(str(database.engine.url.database))
+    if not file.exists():
+        _make_file(file)
+    elif file.stat().st_size == 0:
+        raise _unusable(database, "is damaged: it is empty", _RESTORE)
+
+
+async def _check_file(database: Database) -> None:
+    """See that the file's structure is whole; a second for about a gigabyte. Raises SettingsError."""
+    async with database.engine.connect() as connection:
+        found = str((await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar())
+    if found != "ok":
+        reason = " ".join(found.removeprefix("*** in database main ***").split())
+        raise _unusable(database, f"is damaged: {reason}", _RESTORE)
+
+
+def _make_file(file: Path) -> None:
+    # What SQLite kept beside a file that was moved away is not to be played into its successor.
+    for suffix in ("-wal", "-shm", "-journal"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(fresh)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    fresh.replace(file)
 
 
 async def migrate(database: Database, scripts: Path) -> None:
