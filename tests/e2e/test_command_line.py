@@ -55,14 +55,23 @@ def test_chat_in_each_dialect_with_and_without_a_provider(
     assert whole["choices"][0]["message"]["content"] == "You said: Hello!"
 
 
-def test_get_url_in_all_its_forms(terminal: Terminal, base_url: str, workspace: str) -> None:
+def test_get_url_in_all_its_forms(
+    terminal: Terminal, client: Modelport, base_url: str, workspace: str, openai_upstream: Upstream
+) -> None:
     route = f"{base_url}{GATEWAY}/{workspace}"
+    client.inference.providers.create(name="p1", host_url=openai_upstream.host_url)
+    client.inference.virtual_models.create(name="m1", default_model_entity=f"{workspace}/gpt-4")
     assert terminal.nemo("inference", "get-url").ok() == f"{route}/openai/-/v1\n"
-    assert terminal.nemo("inference", "get-url", "--provider", "p").ok() == f"{route}/provider/p/-\n"
-    assert terminal.nemo("inference", "get-url", "--virtual-model", "m").ok() == f"{route}/model/m/-\n"
+    assert terminal.nemo("inference", "get-url", "--provider", "p1").ok() == f"{route}/provider/p1/-\n"
+    assert terminal.nemo("inference", "get-url", "--virtual-model", "m1").ok() == f"{route}/model/m1/-\n"
     elsewhere = terminal.nemo("--workspace", "other", "inference", "get-url").ok()
     assert elsewhere == f"{base_url}{GATEWAY}/other/openai/-/v1\n"
-    both = terminal.nemo("inference", "get-url", "--provider", "p", "--virtual-model", "m")
+    for flag in ("--provider", "--virtual-model"):
+        missing = terminal.nemo("inference", "get-url", flag, "nobody")
+        assert (missing.code, missing.out) == (1, "")
+        assert "nobody" in missing.err
+        assert "HTTP 404" in missing.err
+    both = terminal.nemo("inference", "get-url", "--provider", "p1", "--virtual-model", "m1")
     assert both.code == 2
     assert both.out == ""
 
@@ -110,6 +119,19 @@ def test_status_and_what_can_be_called(
     (only,) = json.loads(terminal.nemo("inference", "models", "list", "-f", "json").ok())
     assert only["id"] == f"{workspace}/gpt-4"
     assert json.loads(terminal.nemo("cluster-info", "-f", "json").ok())["platform_version"]
+
+
+def test_deleting_a_secret_names_the_providers_that_lose_it(
+    terminal: Terminal, client: Modelport, openai_upstream: Upstream
+) -> None:
+    for key in ("used-key", "other-key"):
+        client.secrets.create(name=key, value="sk-simulated")
+        client.inference.providers.create(
+            name=f"with-{key}", host_url=openai_upstream.host_url, api_key_secret_name=key
+        )
+    deleted = terminal.nemo("secrets", "delete", "used-key")
+    assert deleted.code == 0
+    assert deleted.err.splitlines()[1].startswith("Warning: provider with-used-key names it: ")
 
 
 def test_a_platform_that_is_away_is_said_so(terminal: Terminal) -> None:

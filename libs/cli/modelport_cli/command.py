@@ -12,6 +12,14 @@ from modelport_cli.session import GlobalFlags, OutputFormat, Session
 
 GLOBAL_PANEL = "Global options"
 
+
+def _output_format(text: str) -> OutputFormat:
+    try:
+        return OutputFormat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(OutputFormat)}") from None
+
+
 BaseUrl = Annotated[
     str | None,
     typer.Option("--base-url", metavar="URL", help="The platform's address.", rich_help_panel=GLOBAL_PANEL),
@@ -26,6 +34,7 @@ Format = Annotated[
         "--output-format",
         "-f",
         metavar="FORMAT",
+        parser=_output_format,
         help="table, json, yaml, csv or raw; without it table on a terminal, else json.",
         rich_help_panel=GLOBAL_PANEL,
     ),

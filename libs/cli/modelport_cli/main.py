@@ -14,13 +14,19 @@ def run() -> None:
         # A terminal that cannot show a character gets its escape, not an error.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
-    from modelport_cli.app import app
-
     code: object = 0
     try:
+        from modelport_cli.app import app
+
         app(prog_name=program_name())
     except SystemExit as end:
         code = end.code
+    except KeyboardInterrupt:
+        # Before a command runs, or while it puts things away; while one runs, the framework does the same.
+        code = 130
+        if sys.stderr.isatty():
+            # Below the ^C.
+            print(file=sys.stderr)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -60,8 +60,17 @@ class Session:
         """Where the platform is, from flags, environment and configuration file."""
         from modelport import config
 
-        found = config.resolve(base_url=self.flags.base_url, workspace=self.flags.workspace)
-        return replace(found, origin="--base-url") if self.flags.base_url else found
+        if not self.flags.base_url:
+            return config.resolve(workspace=self.flags.workspace)
+        found = config.resolve(base_url=self.checked_base_url, workspace=self.flags.workspace)
+        return replace(found, origin="--base-url")
+
+    @property
+    def checked_base_url(self) -> str | None:
+        """What --base-url says, None without it. Raises ConfigError, which names the flag."""
+        from modelport.config import check_base_url
+
+        return check_base_url(self.flags.base_url, "--base-url") if self.flags.base_url else None
 
     @cached_property
     def client(self) -> "Modelport":

@@ -5,7 +5,13 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+def _drop_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """uvicorn hands over each of its messages a second time, with a terminal's escape codes in it."""
+    event.pop("color_message", None)
+    return event
 
 
 def configure_logging(service: str, level: str = "info", log_format: Literal["console", "json"] = "console") -> None:
@@ -16,6 +22,7 @@ def configure_logging(service: str, level: str = "info", log_format: Literal["co
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
+        _drop_color_message,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -84,6 +84,24 @@ def test_wrong_usage(environment: dict[str, str], arguments: list[str]) -> None:
     assert "Traceback" not in done.err
 
 
+def test_a_wrong_format_and_a_wrong_address_are_named_by_their_flags(environment: dict[str, str]) -> None:
+    last = run_process("secrets", "list", "-f", "xml", environment=environment).err.splitlines()[-1]
+    expected = "'xml' is not one of table, json, yaml, csv, raw"
+    assert last == f"Error: Invalid value for '--output-format' / '-f': {expected}"
+    for command in (["secrets", "list"], ["config", "set"]):
+        done = run_process("--base-url", "nonsense", *command, environment=environment)
+        assert done.err.startswith("Error: 'nonsense' (from --base-url) is no address of a platform\n")
+
+
+def test_ctrl_c_before_a_command_runs(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import typer.main\ndef interrupted(*a, **k): raise KeyboardInterrupt\ntyper.main.get_command = interrupted\n"
+    )
+    environment["PYTHONPATH"] = str(tmp_path)
+    done = run_process("secrets", "list", environment=environment)
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
 def test_a_bug_is_one_line_unless_asked_for(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
     script.on("GET", SECRETS, Reply(json=page()))
     breaking = tmp_path / "sitecustomize.py"

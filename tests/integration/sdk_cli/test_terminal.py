@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from modelport_testing.nemo import TIMEOUT_S, start_process
+from modelport_testing.polling import eventually_sync
 from modelport_testing.scripted import Reply, Script, error, page, provider, secret
 
 SECRETS = "/apis/secrets/v2/workspaces/default/secrets"
@@ -145,6 +146,20 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_the_conversation(script: Script, envi
         screen.type("\x04")
         assert screen.end() == 0
     assert len(script.asked("POST", OPENAI)[-1].json["messages"]) == 1
+
+
+def test_ctrl_c_before_an_answer_begins(script: Script, environment: dict[str, str]) -> None:
+    go_on = threading.Event()
+    script.on("POST", OPENAI, Reply(headers=SSE, parts=[b": wait\n\n", go_on]))
+    with terminal("chat", "gpt-4", environment=environment) as screen:
+        screen.wait_for("> ")
+        screen.type("Hi\n")
+        eventually_sync(lambda: script.asked("POST", OPENAI))
+        screen.process.send_signal(signal.SIGINT)
+        screen.wait_for("\r\n(stopped)\r\n> ")
+        go_on.set()
+        screen.type("\x04")
+        assert screen.end() == 0
 
 
 @pytest.mark.parametrize("output_format", ["json", "yaml", "raw"])

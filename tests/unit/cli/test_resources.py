@@ -82,6 +82,26 @@ def test_the_other_secret_commands(script: Script) -> None:
     assert [one.json for one in script.asked("PATCH", one)] == [{"value": "new"}, {"description": None}]
 
 
+@pytest.mark.parametrize(
+    ("users", "total", "warning"),
+    [
+        (["p1"], 1, "provider p1 names it"),
+        (["p1", "p2"], 2, "providers p1, p2 name it"),
+        (["p1", "p2", "p3", "p4", "p5"], 7, "providers p1, p2, p3, p4, p5 and 2 more name it"),
+    ],
+)
+def test_deleting_a_secret_that_is_used(script: Script, users: list[str], total: int, warning: str) -> None:
+    script.on("DELETE", f"{SECRETS}/k1", Reply(204))
+    script.on("GET", PROVIDERS, Reply(json=page(*(provider(user) for user in users), total=total)))
+    deleted = nemo("secrets", "delete", "k1")
+    assert (deleted.code, deleted.out) == (0, "")
+    said, warned = deleted.err.splitlines()
+    assert said == "Secret k1 is deleted."
+    assert warned.startswith(f"Warning: {warning}: store it again, or ")
+    query = script.asked("GET", PROVIDERS)[0].query
+    assert json.loads(query["filter"][0]) == {"api_key_secret_name": "k1"}
+
+
 def test_a_provider_as_in_the_documentation(script: Script) -> None:
     script.on("POST", PROVIDERS, Reply(201, json=provider()))
     done = nemo(
@@ -357,8 +377,10 @@ def test_what_can_be_called(script: Script) -> None:
     assert json.loads(nemo("inference", "models", "get", "gpt-4").out) == entry
 
 
-def test_addresses() -> None:
-    base = f"http://127.0.0.1:9{GATEWAY}"
+def test_addresses(script: Script) -> None:
+    base = f"{script.url}{GATEWAY}"
+    script.on("GET", f"{PROVIDERS}/openai", Reply(json=provider()))
+    script.on("GET", f"{VIRTUAL_MODELS}/gpt-4", Reply(json=virtual_model()))
     assert nemo("inference", "get-url").out == f"{base}/openai/-/v1\n"
     assert nemo("inference", "get-url", "--provider", "openai").out == f"{base}/provider/openai/-\n"
     assert nemo("inference", "get-url", "--virtual-model", "gpt-4").out == f"{base}/model/gpt-4/-\n"
@@ -366,6 +388,21 @@ def test_addresses() -> None:
     assert json.loads(nemo("inference", "get-url", "-f", "json").out) == {"url": f"{base}/openai/-/v1"}
     both = nemo("inference", "get-url", "--provider", "a1", "--virtual-model", "b1")
     assert (both.code, both.out) == (2, "")
+
+
+@pytest.mark.parametrize(("flag", "path"), [("--provider", PROVIDERS), ("--virtual-model", VIRTUAL_MODELS)])
+def test_the_address_of_what_does_not_exist(script: Script, flag: str, path: str) -> None:
+    script.on("GET", f"{path}/nope", Reply(404, json=error(404, "not_found", "'nope' does not exist")))
+    done = nemo("inference", "get-url", flag, "nope")
+    assert (done.code, done.out) == (1, "")
+    assert "'nope' does not exist (HTTP 404)" in done.err
+
+
+def test_addresses_while_the_platform_is_away() -> None:
+    done = nemo("inference", "get-url", "--provider", "openai")
+    assert (done.code, done.out) == (0, f"http://127.0.0.1:9{GATEWAY}/provider/openai/-\n")
+    assert "Not checked whether it exists" in done.err
+    assert nemo("inference", "get-url").err == ""
 
 
 def test_status_and_cluster_info(script: Script) -> None:
@@ -379,6 +416,7 @@ def test_status_and_cluster_info(script: Script) -> None:
     listed = page(provider("p1"), provider("p2"), provider("p3", status="ERROR"))
     script.on("GET", everywhere, Reply(json=listed))
     seen = json.loads(nemo("status").out)
+    assert seen["providers_in_error"] == [{"name": "default/p3", "message": ""}]
     assert seen["providers"] == {"ERROR": 1, "READY": 2}
     assert seen["services"]["not_ready"] == not_ready
     assert nemo("status", "-f", "table").out == (
@@ -388,11 +426,25 @@ def test_status_and_cluster_info(script: Script) -> None:
         "Gateways   1 live\n"
         "           gw-1 revision=7\n"
         "Providers  1 ERROR, 2 READY\n"
+        "           default/p3: no reason is known\n"
         "Metrics    gateway http://127.0.0.1:1/metrics\n"
         "           models http://127.0.0.1:2/metrics\n"
     )
     script.on("GET", "/cluster-info", Reply(json={"platform_version": "0.1.0", "revision": "abc"}))
     assert json.loads(nemo("cluster-info").out)["platform_version"] == "0.1.0"
+
+
+def test_status_names_a_few_of_many_providers_in_error(script: Script) -> None:
+    script.on("GET", "/status", Reply(json={"status": "ready"}))
+    message = "first line\nsecond line " + "x" * 1000
+    listed = page(*(provider(f"p{n}", status="ERROR", status_message=message) for n in range(1, 9)))
+    script.on("GET", "/apis/models/v2/workspaces/-/providers", Reply(json=listed))
+    lines = nemo("status", "-f", "table").out.splitlines()
+    assert lines[2] == "Providers  8 ERROR"
+    assert [line.split()[0] for line in lines[3:]] == [*(f"default/p{n}:" for n in range(1, 6)), "and"]
+    assert "and 3 more: nemo inference providers list" in lines[-1]
+    assert "first line second line x" in lines[3]
+    assert max(map(len, lines)) < 250
 
 
 def test_status_while_the_models_service_is_away(script: Script) -> None:

@@ -50,3 +50,17 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (first["event"], first["number"], first["service"], first["level"]) == ("first\nline", 1, "test", "warning")
     assert (second["event"], second["logger"]) == ("of the library", "two")
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_the_servers_own_lines_are_said_once(
+    log_format: Literal["console", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("test", "info", log_format)
+    coloured = {"color_message": "Started server process [\x1b[36m%d\x1b[0m]"}
+    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7, extra=coloured)
+    printed = capsys.readouterr().err
+    assert "Started server process [7]" in printed
+    assert "color_message" not in printed
+    assert "\x1b" not in printed
+    assert "u001b" not in printed

@@ -97,6 +97,11 @@ class Conversation:
                     text = self.dialect.text_of(_json_of(event.data))
                     answer += text
                     show(text)
+        except KeyboardInterrupt:
+            # The terminal has put ^C behind whatever there is of the answer.
+            answer += "\n"
+            show("\n")
+            raise
         finally:
             if answer and not answer.endswith("\n"):
                 show("\n")

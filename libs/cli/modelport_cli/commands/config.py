@@ -39,7 +39,7 @@ def set_(
     token = _token() if access_token == "-" else access_token  # noqa: S105 (stdin's name)
     if token is not None and not token.strip():
         raise UsageError("the token is empty")
-    file.set(name, base_url=flags.base_url, workspace=flags.workspace, token=token and token.strip())
+    file.set(name, base_url=session.checked_base_url, workspace=flags.workspace, token=token and token.strip())
     if activate:
         file.use(name)
     file.save()

@@ -8,11 +8,13 @@ from modelport_cli.command import command, group
 from modelport_cli.failures import UsageError
 from modelport_cli.output import record, show_item, show_records, show_value
 from modelport_cli.session import OutputFormat, Session
+from modelport_cli.text import note
 
 app = group("Providers, models and the gateway.")
 models = group("What can be called now.")
 app.add_typer(models, name="models")
 
+_LOOK_TIMEOUT_S = 5.0
 _COLUMNS = {"ID": "id", "OWNED BY": "owned_by"}
 
 
@@ -24,7 +26,10 @@ def get_url(
         str | None, typer.Option("--virtual-model", metavar="NAME", help="Of a virtual model.")
     ] = None,
 ) -> None:
-    """Print the address that applications use: OpenAI clients take the one without flags as their base_url."""
+    """Print the address that applications use: OpenAI clients take the one without flags as their base_url.
+
+    The platform need not be there; if it is, and has no such provider or virtual model, this is an error.
+    """
     from modelport import paths
     from modelport.scope import Scope
 
@@ -36,6 +41,7 @@ def get_url(
         route = ("model", paths.segment(virtual_model, "--virtual-model"), "-")
     else:
         route = ("openai", "-", "v1")
+    _check_exists(session, provider, virtual_model)
     found = session.connection
     scope = Scope(found.base_url, found.workspace)
     url = found.base_url + scope.in_workspace(paths.GATEWAY, None, *route)
@@ -43,6 +49,22 @@ def get_url(
         show_value(session, {"url": url})
     else:
         print(url)
+
+
+def _check_exists(session: Session, provider: str | None, virtual_model: str | None) -> None:
+    """Raise NotFoundError where the platform says so; that it says nothing is no reason not to print an address."""
+    from modelport import ModelportError, NotFoundError
+
+    client = session.client_with(timeout=_LOOK_TIMEOUT_S, max_retries=0)
+    try:
+        if provider is not None:
+            client.inference.providers.retrieve(provider)
+        elif virtual_model is not None:
+            client.inference.virtual_models.retrieve(virtual_model)
+    except NotFoundError:
+        raise
+    except ModelportError as error:
+        note(f"Not checked whether it exists: {error}")
 
 
 @command(models, "list")

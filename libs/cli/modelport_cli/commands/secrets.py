@@ -1,6 +1,6 @@
 """`nemo secrets`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,7 +8,10 @@ from modelport_cli.command import command, group
 from modelport_cli.inputs import AllPages, Description, FromFile, PageNumber, PageSize, Value, secret_value
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
-from modelport_cli.text import note
+from modelport_cli.text import FEW, few, note
+
+if TYPE_CHECKING:
+    from modelport import Modelport
 
 app = group("API keys and the like: stored once, named by providers, never shown again.")
 
@@ -70,3 +73,18 @@ def delete(session: Session, name: Name) -> None:
     """Delete a secret. Providers that name it answer 424 from then on."""
     session.client.secrets.delete(name)
     note(f"Secret {name} is deleted.")
+    users, count = _users(session.client, name)
+    if users:
+        who = f"provider {users[0]} names" if count == 1 else f"providers {few(users, count)} name"
+        note(f"Warning: {who} it: store it again, or give another with `nemo inference providers update`")
+
+
+def _users(client: "Modelport", secret: str) -> tuple[list[str], int]:
+    """Return a few of the providers that name a secret, and how many there are; none where nobody can say."""
+    from modelport import ModelportError
+
+    try:
+        found = client.inference.providers.list(filter={"api_key_secret_name": secret}, sort="name", page_size=FEW)
+    except ModelportError:
+        return [], 0
+    return [one.name for one in found.data], found.pagination.total_results

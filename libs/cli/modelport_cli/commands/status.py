@@ -11,9 +11,11 @@ from modelport_cli.command import command
 from modelport_cli.failures import describe
 from modelport_cli.output import record, show_item, show_value
 from modelport_cli.session import OutputFormat, Session
-from modelport_cli.text import note, printable
+from modelport_cli.text import FEW, note, printable
 
 WATCH_INTERVAL_S = 2.0
+_IN_ERROR = "ERROR"
+_MESSAGE_LENGTH = 200
 _CLEAR = "\x1b[H\x1b[2J"
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")]
@@ -63,10 +65,15 @@ def _look(session: Session) -> dict[str, Any]:
     platform = session.client.status()
     seen = {"base_url": session.connection.base_url, **record(platform)}
     try:
-        listed = session.client.inference.providers.list(workspace="-", page_size=1000)
+        listed = list(session.client.inference.providers.list(workspace="-", page_size=1000, sort="name"))
         seen["providers"] = dict(sorted(Counter(str(one.status) for one in listed).items()))
+        seen["providers_in_error"] = [
+            {"name": f"{one.workspace}/{one.name}", "message": one.status_message}
+            for one in listed
+            if one.status == _IN_ERROR
+        ][:FEW]
     except StatusError as error:
-        seen["providers"] = {}
+        seen |= {"providers": {}, "providers_in_error": []}
         note(f"Providers cannot be listed: {error.message}")
     return seen
 
@@ -91,9 +98,20 @@ def _lines(seen: dict[str, Any]) -> list[str]:
         lines += [f"           {_gateway(one)}" for one in gateways]
     counts = [f"{count} {state}" for state, count in seen["providers"].items()]
     lines.append(f"Providers  {', '.join(counts) or 'none'}")
+    lines += [f"           {one['name']}: {_brief(one['message'])}" for one in seen["providers_in_error"]]
+    more = seen["providers"].get(_IN_ERROR, 0) - len(seen["providers_in_error"])
+    if more:
+        lines.append(
+            f"           and {more} more: nemo inference providers list --workspace - --filter 'status:\"ERROR\"'"
+        )
     shown = [f"{name} {where}" for name, where in seen.get("metrics", {}).items()]
     lines += [f"{'Metrics' if not number else '':<11}{one}" for number, one in enumerate(shown)]
     return lines
+
+
+def _brief(message: str | None) -> str:
+    text = " ".join((message or "no reason is known").split())
+    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _gateway(one: dict[str, Any]) -> str:
