@@ -1,5 +1,6 @@
 """Declaring commands: every command also takes the global flags, and gets a session."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -68,16 +69,32 @@ def _change_command(context: typer.Context, name: object) -> str | None:
     return f"{context.parent.command_path} {word} {name}"
 
 
+def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return a parameter, or in place of a set of options the options."""
+    if not dataclasses.is_dataclass(parameter.annotation):
+        return [parameter]
+    return [
+        inspect.Parameter(one.name, parameter.kind, annotation=one.type, default=one.default)
+        for one in dataclasses.fields(parameter.annotation)
+    ]
+
+
 def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
-    """Add a function as a command: its first parameter is the session, the rest are arguments and options."""
+    """Add a function as a command: its first parameter is the session, the rest are arguments and options.
+
+    A parameter whose type is a dataclass stands for as many options as that has fields: what several commands take.
+    """
 
     def add(body: Body) -> Body:
         own = list(inspect.signature(body).parameters.values())[1:]
+        sets: dict[str, Any] = {one.name: one.annotation for one in own if dataclasses.is_dataclass(one.annotation)}
 
         @functools.wraps(body)
         def run(typer_context: typer.Context, **values: Any) -> None:
             later = GlobalFlags(**{flag: values.pop(flag) for flag in GLOBAL_FLAGS})
             earlier = typer_context.obj if isinstance(typer_context.obj, GlobalFlags) else GlobalFlags()
+            for parameter, options in sets.items():
+                values[parameter] = options(**{one.name: values.pop(one.name) for one in dataclasses.fields(options)})
             session = Session(earlier.overridden_by(later), _change_command(typer_context, values.get("name")))
             try:
                 with reported(session):
@@ -88,7 +105,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
         keyword = inspect.Parameter.KEYWORD_ONLY
         parameters = [
             inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-            *(parameter.replace(kind=keyword) for parameter in own),
+            *(one.replace(kind=keyword) for parameter in own for one in _expanded(parameter)),
             *(
                 inspect.Parameter(flag, keyword, annotation=annotation, default=default)
                 for flag, (annotation, default) in GLOBAL_FLAGS.items()

@@ -1,7 +1,11 @@
 """What users give in flags, files and pipes."""
 
+import inspect
 import json
 import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +30,22 @@ PageSize = Annotated[
     int | None, typer.Option("--page-size", min=1, max=1000, metavar="N", help="Items on a page, 1 to 1000.")
 ]
 AllPages = Annotated[bool, typer.Option("--all-pages", help="This page and all after it.")]
+
+
+@dataclass(frozen=True)
+class ListFlags:
+    """What every list takes."""
+
+    filter: Filter = None
+    sort: Sort = None
+    page: PageNumber = None
+    page_size: PageSize = None
+    all_pages: AllPages = False
+
+    def query(self) -> dict[str, Any]:
+        """Return what the SDK's lists take of it."""
+        return {"filter": self.filter, "sort": self.sort, "page": self.page, "page_size": self.page_size}
+
 
 Value = Annotated[
     str | None,
@@ -86,14 +106,38 @@ def items(text: str | None, flag: str) -> list[Any] | None:
     return value
 
 
-def fields_from(input_file: str | None, input_data: str | None, **flags: Any) -> dict[str, Any]:
-    """Collect a resource's fields: from --input-file or --input-data, and over them the flags that were given."""
-    if input_file is not None and input_data is not None:
-        raise UsageError("give --input-file or --input-data, not both")
-    flag = "--input-file" if input_file is not None else "--input-data"
-    text = read_text(input_file, flag) if input_file is not None else input_data
-    fields = mapping(text, flag) or {}
-    return fields | {name: value for name, value in flags.items() if value is not None}
+@dataclass(frozen=True)
+class Read:
+    """Beside a flag's declaration: how its text becomes a field's value. The reader is given text and flag."""
+
+    reader: Callable[[str, str], Any]
+
+
+class FieldFlags(ABC):
+    """Base of the sets of flags, dataclasses, that stand for the fields of a resource."""
+
+    input_file: InputFile
+    input_data: InputData
+
+    @staticmethod
+    @abstractmethod
+    def settable() -> Collection[str]:
+        """Name the fields that a user may set; of anything else in an input file nothing is sent."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields: those of --input-file or --input-data, and over them the flags. Raises UsageError."""
+        if self.input_file is not None and self.input_data is not None:
+            raise UsageError("give --input-file or --input-data, not both")
+        flag = "--input-file" if self.input_file is not None else "--input-data"
+        text = read_text(self.input_file, flag) if self.input_file is not None else self.input_data
+        fields = mapping(text, flag) or {}
+        for name, annotation in inspect.get_annotations(type(self)).items():
+            value = getattr(self, name)
+            if value is not None and value != []:
+                readers = [one.reader for one in annotation.__metadata__ if isinstance(one, Read)]
+                fields[name] = readers[0](value, f"--{name.replace('_', '-')}") if readers else value
+        settable = self.settable()
+        return {name: value for name, value in fields.items() if name in settable}
 
 
 def some_changes(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`nemo inference providers`."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -7,17 +9,14 @@ import typer
 from modelport_cli.command import command, group
 from modelport_cli.failures import UsageError
 from modelport_cli.inputs import (
-    AllPages,
     Description,
     ExistOk,
-    Filter,
+    FieldFlags,
     InputData,
     InputFile,
-    PageNumber,
-    PageSize,
+    ListFlags,
     Project,
-    Sort,
-    fields_from,
+    Read,
     headers,
     items,
     mapping,
@@ -53,23 +52,53 @@ AuthHeader = Annotated[
 DefaultHeaders = Annotated[
     str | None,
     typer.Option("--default-extra-headers", metavar="OBJECT", help="Headers where a request lacks them. JSON or YAML."),
+    Read(headers),
 ]
 DefaultBody = Annotated[
     str | None,
     typer.Option("--default-extra-body", metavar="OBJECT", help="Body members where a request lacks them."),
+    Read(mapping),
 ]
 RequiredHeaders = Annotated[
     str | None,
     typer.Option("--required-extra-headers", metavar="OBJECT", help="Headers of every request, whatever it has."),
+    Read(headers),
 ]
 RequiredBody = Annotated[
     str | None,
     typer.Option("--required-extra-body", metavar="OBJECT", help="Body members of every request."),
+    Read(mapping),
 ]
 Options = Annotated[
     str | None,
     typer.Option("--options", metavar="OBJECT", help="Timeouts and limits, such as '{\"connect_timeout_s\": 2}'."),
+    Read(mapping),
 ]
+
+
+@dataclass(frozen=True)
+class ProviderFlags(FieldFlags):
+    """A provider's fields as flags."""
+
+    host_url: HostUrl = None
+    api_key_secret_name: SecretName = None
+    enabled_models: EnabledModels = None
+    auth_header_format: AuthHeader = None
+    default_extra_headers: DefaultHeaders = None
+    default_extra_body: DefaultBody = None
+    required_extra_headers: RequiredHeaders = None
+    required_extra_body: RequiredBody = None
+    options: Options = None
+    description: Description = None
+    project: Project = None
+    input_file: InputFile = None
+    input_data: InputData = None
+
+    @staticmethod
+    def settable() -> Collection[str]:
+        from modelport_contracts.resources.providers import ProviderUpdate
+
+        return ProviderUpdate.model_fields.keys() - {"model_deployment_id", "auth_context"}
 
 
 def _model_count(provider: Record) -> int:
@@ -87,57 +116,18 @@ _COLUMNS: Columns = {
 
 
 @command(app, "create")
-def create(
-    session: Session,
-    name: Name,
-    host_url: HostUrl = None,
-    api_key_secret_name: SecretName = None,
-    enabled_models: EnabledModels = None,
-    auth_header_format: AuthHeader = None,
-    default_extra_headers: DefaultHeaders = None,
-    default_extra_body: DefaultBody = None,
-    required_extra_headers: RequiredHeaders = None,
-    required_extra_body: RequiredBody = None,
-    options: Options = None,
-    description: Description = None,
-    project: Project = None,
-    exist_ok: ExistOk = False,
-    input_file: InputFile = None,
-    input_data: InputData = None,
-) -> None:
+def create(session: Session, name: Name, given: ProviderFlags, exist_ok: ExistOk = False) -> None:
     """Register a provider; --host-url is required. `nemo wait inference provider NAME` waits until it can be used."""
-    fields = fields_from(
-        input_file,
-        input_data,
-        host_url=host_url,
-        api_key_secret_name=api_key_secret_name,
-        enabled_models=enabled_models or None,
-        auth_header_format=auth_header_format,
-        default_extra_headers=headers(default_extra_headers, "--default-extra-headers"),
-        default_extra_body=mapping(default_extra_body, "--default-extra-body"),
-        required_extra_headers=headers(required_extra_headers, "--required-extra-headers"),
-        required_extra_body=mapping(required_extra_body, "--required-extra-body"),
-        options=mapping(options, "--options"),
-        description=description,
-        project=project,
-    )
+    fields = given.fields()
     require(fields, "host_url", "--host-url")
-    settable = _settable(fields)
-    show_item(session, session.client.inference.providers.create(name=name, exist_ok=exist_ok, **settable))
+    show_item(session, session.client.inference.providers.create(name=name, exist_ok=exist_ok, **fields))
 
 
 @command(app, "list")
-def list_providers(
-    session: Session,
-    filter: Filter = None,  # noqa: A002 (the flag's name)
-    sort: Sort = None,
-    page: PageNumber = None,
-    page_size: PageSize = None,
-    all_pages: AllPages = False,
-) -> None:
+def list_providers(session: Session, wanted: ListFlags) -> None:
     """List providers; --workspace - lists those of all workspaces."""
-    found = session.client.inference.providers.list(filter=filter, sort=sort, page=page, page_size=page_size)
-    show_list(session, found, _COLUMNS, all_pages=all_pages)
+    found = session.client.inference.providers.list(**wanted.query())
+    show_list(session, found, _COLUMNS, all_pages=wanted.all_pages)
 
 
 @command(app, "get")
@@ -150,45 +140,18 @@ def get(session: Session, name: Name) -> None:
 def update(
     session: Session,
     name: Name,
-    host_url: HostUrl = None,
-    api_key_secret_name: SecretName = None,
-    enabled_models: EnabledModels = None,
-    auth_header_format: AuthHeader = None,
-    default_extra_headers: DefaultHeaders = None,
-    default_extra_body: DefaultBody = None,
-    required_extra_headers: RequiredHeaders = None,
-    required_extra_body: RequiredBody = None,
-    options: Options = None,
-    description: Description = None,
-    project: Project = None,
+    given: ProviderFlags,
     replace: Annotated[
         bool, typer.Option("--replace", help="Empty what is not named; make the provider where there is none.")
     ] = False,
-    input_file: InputFile = None,
-    input_data: InputData = None,
 ) -> None:
     """Change what is named of a provider and keep the rest. An empty text, '' , empties a field."""
-    given = fields_from(
-        input_file,
-        input_data,
-        host_url=host_url,
-        api_key_secret_name=api_key_secret_name,
-        enabled_models=enabled_models or None,
-        auth_header_format=auth_header_format,
-        default_extra_headers=headers(default_extra_headers, "--default-extra-headers"),
-        default_extra_body=mapping(default_extra_body, "--default-extra-body"),
-        required_extra_headers=headers(required_extra_headers, "--required-extra-headers"),
-        required_extra_body=mapping(required_extra_body, "--required-extra-body"),
-        options=mapping(options, "--options"),
-        description=description,
-        project=project,
-    )
-    changes = some_changes(_settable(given))
+    changes = some_changes(given.fields())
     fields: dict[str, Any] = {}
     if not replace:
-        fields = _settable(session.client.inference.providers.retrieve(name).model_dump(mode="json"))
-        # A PUT that omits the options keeps them.
-        del fields["options"]
+        kept = session.client.inference.providers.retrieve(name).model_dump(mode="json")
+        # a PUT that omits the options keeps them
+        fields = {member: kept[member] for member in given.settable() if member != "options"}
     fields |= changes
     require(fields, "host_url", "--host-url")
     show_item(session, session.client.inference.providers.update(name, **fields))
@@ -219,11 +182,3 @@ def delete(session: Session, name: Name) -> None:
     """Delete a provider and the models that discovery made for it."""
     session.client.inference.providers.delete(name)
     note(f"Provider {name} is deleted.")
-
-
-def _settable(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that a user may set, of what an input file or a reply holds."""
-    from modelport_contracts.resources.providers import ProviderUpdate
-
-    ours = set(ProviderUpdate.model_fields) - {"model_deployment_id", "auth_context"}
-    return {name: value for name, value in fields.items() if name in ours}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelport_cli.command import command, group
-from modelport_cli.inputs import AllPages, Description, FromFile, PageNumber, PageSize, Value, secret_value
+from modelport_cli.inputs import Description, FromFile, ListFlags, Value, secret_value
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
 from modelport_cli.text import FEW, few, note
@@ -36,12 +36,9 @@ def create(
 
 
 @command(app, "list")
-def list_secrets(
-    session: Session, page: PageNumber = None, page_size: PageSize = None, all_pages: AllPages = False
-) -> None:
-    """List secrets, without their values."""
-    found = session.client.secrets.list(page=page, page_size=page_size)
-    show_list(session, found, _COLUMNS, all_pages=all_pages)
+def list_secrets(session: Session, wanted: ListFlags) -> None:
+    """List secrets, without their values; --workspace - lists those of all workspaces."""
+    show_list(session, session.client.secrets.list(**wanted.query()), _COLUMNS, all_pages=wanted.all_pages)
 
 
 @command(app, "get")

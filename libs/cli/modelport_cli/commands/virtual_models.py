@@ -1,22 +1,20 @@
 """`nemo inference virtual-models`."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelport_cli.command import command, group
 from modelport_cli.inputs import (
-    AllPages,
     ExistOk,
-    Filter,
+    FieldFlags,
     InputData,
     InputFile,
-    PageNumber,
-    PageSize,
+    ListFlags,
     Project,
-    Sort,
-    fields_from,
+    Read,
     items,
     mapping,
     some_changes,
@@ -34,6 +32,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The virtual model's n
 Models = Annotated[
     str | None,
     typer.Option("--models", metavar="LIST", help='Targets, such as \'[{"model": "default/gpt-4"}]\'. JSON or YAML.'),
+    Read(items),
 ]
 DefaultEntity = Annotated[
     str | None, typer.Option("--default-model-entity", metavar="WORKSPACE/NAME", help="The model it stands for.")
@@ -41,17 +40,44 @@ DefaultEntity = Annotated[
 Options = Annotated[
     str | None,
     typer.Option("--options", metavar="OBJECT", help="Retries, stickiness, mirroring. JSON or YAML."),
+    Read(mapping),
 ]
 RequestSteps = Annotated[
-    str | None, typer.Option("--request-middleware", metavar="LIST", help="Steps before the call.")
+    str | None,
+    typer.Option("--request-middleware", metavar="LIST", help="Steps before the call."),
+    Read(items),
 ]
 ResponseSteps = Annotated[
-    str | None, typer.Option("--response-middleware", metavar="LIST", help="Steps after the call.")
+    str | None,
+    typer.Option("--response-middleware", metavar="LIST", help="Steps after the call."),
+    Read(items),
 ]
 LateSteps = Annotated[
     str | None,
     typer.Option("--post-response-middleware", metavar="LIST", help="Steps after the reply has left."),
+    Read(items),
 ]
+
+
+@dataclass(frozen=True)
+class VirtualModelFlags(FieldFlags):
+    """A virtual model's fields as flags."""
+
+    models: Models = None
+    default_model_entity: DefaultEntity = None
+    options: Options = None
+    request_middleware: RequestSteps = None
+    response_middleware: ResponseSteps = None
+    post_response_middleware: LateSteps = None
+    project: Project = None
+    input_file: InputFile = None
+    input_data: InputData = None
+
+    @staticmethod
+    def settable() -> Collection[str]:
+        from modelport_contracts.resources.virtual_models import VirtualModelFields
+
+        return VirtualModelFields.model_fields.keys()
 
 
 _AT_ONCE = 50
@@ -72,57 +98,24 @@ _COLUMNS: Columns = {
 
 
 @command(app, "create")
-def create(
-    session: Session,
-    name: Name,
-    models: Models = None,
-    default_model_entity: DefaultEntity = None,
-    options: Options = None,
-    request_middleware: RequestSteps = None,
-    response_middleware: ResponseSteps = None,
-    post_response_middleware: LateSteps = None,
-    project: Project = None,
-    exist_ok: ExistOk = False,
-    input_file: InputFile = None,
-    input_data: InputData = None,
-) -> None:
+def create(session: Session, name: Name, given: VirtualModelFlags, exist_ok: ExistOk = False) -> None:
     """Make a virtual model."""
-    fields = fields_from(
-        input_file,
-        input_data,
-        models=items(models, "--models"),
-        default_model_entity=default_model_entity,
-        options=mapping(options, "--options"),
-        request_middleware=items(request_middleware, "--request-middleware"),
-        response_middleware=items(response_middleware, "--response-middleware"),
-        post_response_middleware=items(post_response_middleware, "--post-response-middleware"),
-        project=project,
-    )
-    made = session.client.inference.virtual_models.create(name=name, exist_ok=exist_ok, **_settable(fields))
-    _show(session, made)
+    _show(session, session.client.inference.virtual_models.create(name=name, exist_ok=exist_ok, **given.fields()))
 
 
 @command(app, "list")
 def list_virtual_models(
     session: Session,
+    wanted: ListFlags,
     exclude_autoprovisioned: Annotated[
         bool, typer.Option("--exclude-autoprovisioned", help="Leave out those that discovery made.")
     ] = False,
-    filter: Filter = None,  # noqa: A002 (the flag's name)
-    sort: Sort = None,
-    page: PageNumber = None,
-    page_size: PageSize = None,
-    all_pages: AllPages = False,
 ) -> None:
     """List virtual models; --workspace - lists those of all workspaces."""
     found = session.client.inference.virtual_models.list(
-        exclude_autoprovisioned=exclude_autoprovisioned or None,
-        filter=filter,
-        sort=sort,
-        page=page,
-        page_size=page_size,
+        exclude_autoprovisioned=exclude_autoprovisioned or None, **wanted.query()
     )
-    show_list(session, found, _COLUMNS, all_pages=all_pages)
+    show_list(session, found, _COLUMNS, all_pages=wanted.all_pages)
 
 
 @command(app, "get")
@@ -132,33 +125,9 @@ def get(session: Session, name: Name) -> None:
 
 
 @command(app, "patch")
-def patch(
-    session: Session,
-    name: Name,
-    models: Models = None,
-    default_model_entity: DefaultEntity = None,
-    options: Options = None,
-    request_middleware: RequestSteps = None,
-    response_middleware: ResponseSteps = None,
-    post_response_middleware: LateSteps = None,
-    project: Project = None,
-    input_file: InputFile = None,
-    input_data: InputData = None,
-) -> None:
+def patch(session: Session, name: Name, given: VirtualModelFlags) -> None:
     """Change what is named of a virtual model and keep the rest. An empty text, '' , empties a field."""
-    fields = fields_from(
-        input_file,
-        input_data,
-        models=items(models, "--models"),
-        default_model_entity=default_model_entity,
-        options=mapping(options, "--options"),
-        request_middleware=items(request_middleware, "--request-middleware"),
-        response_middleware=items(response_middleware, "--response-middleware"),
-        post_response_middleware=items(post_response_middleware, "--post-response-middleware"),
-        project=project,
-    )
-    changes = some_changes(_settable(fields))
-    _show(session, session.client.inference.virtual_models.patch(name, **changes))
+    _show(session, session.client.inference.virtual_models.patch(name, **some_changes(given.fields())))
 
 
 @command(app, "delete")
@@ -214,10 +183,3 @@ def _providers_of(session: Session, workspace: str, names: list[str]) -> dict[st
             return found
         found |= {model.name: model.model_providers or [] for model in listed.data}
     return found
-
-
-def _settable(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that a user may set, of what an input file holds."""
-    from modelport_contracts.resources.virtual_models import VirtualModelFields
-
-    return {name: value for name, value in fields.items() if name in VirtualModelFields.model_fields}

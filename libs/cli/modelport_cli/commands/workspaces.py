@@ -6,7 +6,7 @@ import typer
 
 from modelport_cli.command import command, group
 from modelport_cli.failures import UsageError
-from modelport_cli.inputs import AllPages, Description, ExistOk, Filter, PageNumber, PageSize, Sort
+from modelport_cli.inputs import Description, ExistOk, ListFlags
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
 from modelport_cli.text import note
@@ -24,17 +24,9 @@ def create(session: Session, name: Name, description: Description = None, exist_
 
 
 @command(app, "list")
-def list_workspaces(
-    session: Session,
-    filter: Filter = None,  # noqa: A002 (the flag's name)
-    sort: Sort = None,
-    page: PageNumber = None,
-    page_size: PageSize = None,
-    all_pages: AllPages = False,
-) -> None:
+def list_workspaces(session: Session, wanted: ListFlags) -> None:
     """List workspaces."""
-    found = session.client.workspaces.list(filter=filter, sort=sort, page=page, page_size=page_size)
-    show_list(session, found, _COLUMNS, all_pages=all_pages)
+    show_list(session, session.client.workspaces.list(**wanted.query()), _COLUMNS, all_pages=wanted.all_pages)
 
 
 @command(app, "get")

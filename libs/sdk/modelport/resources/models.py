@@ -139,7 +139,7 @@ def update(
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
-    """Delete a model entity. One that a provider still serves comes back with the next discovery."""
+    """Delete a model entity. Raises ConflictError for one that a provider still serves."""
     return _MODELS.delete(scope, workspace, name)
 
 
