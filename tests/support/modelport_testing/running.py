@@ -114,6 +114,15 @@ class NativeProcess:
     def log(self) -> str:
         return self._log_file.read_text(errors="replace")
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal and return at once."""
+        self._signal(number)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it has ended by itself; return its return code."""
+        assert self._process is not None, "the server was not started, or has been ended"
+        return self._process.wait(timeout_s)
+
     def _signal(self, number: int) -> None:
         assert self._process is not None, "the server does not run"
         self._process.send_signal(number)

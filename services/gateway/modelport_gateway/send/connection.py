@@ -7,12 +7,15 @@ means that the two sides disagree: the connection is closed and never used again
 import asyncio
 import select
 import socket
+import struct
 from typing import Protocol, cast
 
 from modelport_gateway.errors import GatewayError, UpstreamProtocolError
 from modelport_gateway.parse.framing import Body, FramingError
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.send.reply import MAX_REPLY_HEAD, ReplyHead, parse_reply_head
+
+_RESET = struct.pack("ii", 1, 0)
 
 
 class ReplyReceiver(Protocol):
@@ -126,6 +129,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver = None
         self._is_reusable = False
         if not self.transport.is_closing():
+            if self.request_is_open:
+                # A plain end would wait behind what the provider has not taken yet, and have it processed.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def pause_reading(self) -> None:
