@@ -121,6 +121,25 @@ def test_status_and_what_can_be_called(
     assert json.loads(terminal.nemo("cluster-info", "-f", "json").ok())["platform_version"]
 
 
+def test_a_virtual_model_made_before_its_target(
+    terminal: Terminal, client: Modelport, openai_upstream: Upstream, workspace: str
+) -> None:
+    made = terminal.nemo("inference", "virtual-models", "create", "fast", "--default-model-entity", "gpt-4")
+    assert made.code == 0
+    assert f"Warning: target {workspace}/gpt-4 does not exist yet" in made.err
+    chat = terminal.nemo("chat", "fast", "Hello!")
+    assert chat.code == 1
+    assert f"{workspace}/gpt-4 does not exist; register a provider that serves it" in chat.err
+    assert "nemo inference virtual-models get" in chat.err
+    again = terminal.nemo("inference", "virtual-models", "create", "fast")
+    assert again.code == 1
+    assert "`nemo inference virtual-models patch fast`" in again.err
+    register(client, openai_upstream)
+    shown = terminal.nemo("inference", "virtual-models", "get", "fast")
+    assert (shown.code, shown.err) == (0, "")
+    assert terminal.nemo("chat", "fast", "Hello!").ok() == "You said: Hello!\n"
+
+
 def test_deleting_a_secret_names_the_providers_that_lose_it(
     terminal: Terminal, client: Modelport, openai_upstream: Upstream
 ) -> None:

@@ -77,7 +77,7 @@ def list_models(session: Session, wanted: ListFlags) -> None:
 
 @command(app, "get")
 def get(session: Session, name: Name) -> None:
-    """Show a model entity; --verbose shows its full spec."""
+    """Show a model entity."""
     show_item(session, session.client.models.retrieve(name, verbose=session.flags.verbose or None))
 
 
