@@ -1,5 +1,6 @@
 """What the front door says of the whole platform."""
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -53,6 +54,16 @@ def test_one_description_of_all_services(front: httpx.Client) -> None:
     page = front.get("/docs")
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 3
+    for address in loaded:
+        # From here alone: a platform without the network shows it as well.
+        assert address.startswith("/docs/")
+        file = front.get(address)
+        assert file.status_code == 200
+        assert len(file.content) > 100
+    assert "://" not in page.text
+    assert '"validatorUrl": null' in page.text
 
 
 def test_the_built_in_provider_is_there_from_the_start(front: httpx.Client) -> None:

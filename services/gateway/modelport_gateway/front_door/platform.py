@@ -1,4 +1,4 @@
-"""What describes the platform as a whole: /status, /cluster-info, /openapi.json, /docs."""
+"""What describes the platform as a whole: /status, /cluster-info, /openapi.json."""
 
 import asyncio
 import importlib.metadata
@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from modelport_gateway.api.inference_paths import inference_description
+from modelport_gateway.front_door.docs import docs_router
 from modelport_gateway.front_door.forward import Service
 from modelport_kit.errors import AwayError
 from modelport_kit.http import describe
@@ -121,8 +121,5 @@ def platform_router() -> APIRouter:
     async def openapi(request: Request) -> JSONResponse:
         return JSONResponse(await platform(request).description(request.app))
 
-    @router.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title="Modelport")
-
+    router.include_router(docs_router())
     return router
