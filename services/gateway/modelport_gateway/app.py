@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.front_door.forward import Service, front_door_router
 from modelport_gateway.front_door.platform import DESCRIPTION, Platform, platform_router
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
+from modelport_gateway.send.tls import system_context
 from modelport_gateway.settings import GatewaySettings
 from modelport_gateway.sync.exposition import table_families
 from modelport_gateway.sync.route_sync import RouteSync
@@ -78,6 +80,7 @@ class Gateway:
             own_addresses=self._own_addresses(),
             access_log=access_log,
             cors_origins=settings.cors_origins,
+            tls=_tls(settings),
         )
         self.readiness = Readiness(self._conditions())
         self.app = http.make_app(
@@ -151,6 +154,14 @@ def _sink(settings: GatewaySettings) -> Sink:
     except OSError as error:
         path = settings.access_log_file
         raise SettingsError(f"MODELPORT_ACCESS_LOG_FILE: cannot write {path}: {error.strerror}") from None
+
+
+def _tls(settings: GatewaySettings) -> ssl.SSLContext:
+    try:
+        return system_context(settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        path, reason = settings.ca_file, getattr(error, "reason", None) or error.strerror
+        raise SettingsError(f"MODELPORT_CA_FILE: {path} is no readable PEM file of certificates: {reason}") from None
 
 
 async def main() -> None:

@@ -20,9 +20,11 @@ from modelport_gateway.admit.places import Places
 from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.errors import (
     BadRequestError,
+    CaUnusableError,
     DrainingError,
     GatewayError,
     SecretMissingError,
+    SecretUnreadableError,
     TableAwayHereError,
     UpstreamClosedError,
 )
@@ -54,6 +56,8 @@ from modelport_gateway.route.table import RoutingTable
 from modelport_gateway.send.connection import UpstreamConnection
 from modelport_gateway.send.egress import Egress
 from modelport_gateway.send.pool import Pool, PoolLimits
+from modelport_gateway.send.resolver import Resolver
+from modelport_gateway.send.tls import ClientTls
 from modelport_routing.errors import TableAwayError
 
 log = structlog.get_logger()
@@ -81,6 +85,7 @@ class DataPlane:
         pool_limits: PoolLimits | None = None,
         cors_origins: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
         clock: Clock | None = None,
         tick_s: float = 0.1,
     ) -> None:
@@ -91,7 +96,7 @@ class DataPlane:
         self._clock = clock or Clock()
         self._token = f"modelport-{gateway_id}".encode()
         self._loop_line = b"CDN-Loop: " + self._token
-        egress = Egress(own_addresses, tls=tls)
+        egress = Egress(own_addresses, tls=ClientTls(tls), resolver=resolver)
         self._pool = Pool(egress, lambda: self._clock.now, pool_limits)
         self.metrics = DataPlaneMetrics()
         self.context = Context(
@@ -191,9 +196,9 @@ class DataPlane:
             return False
         if not self._has_credential(target):
             return False
-        if target.options is not None and not self._places.take(exchange, target):
+        if target.options is not None and not (self._has_ca(target) and self._places.take(exchange, target)):
             return False
-        connection = self._pool.origin(target.base.origin).take()
+        connection = self._pool.origin(target.origin).take()
         if connection is None:
             return False
         self._send(exchange, target, connection, parsed, served_id)
@@ -239,19 +244,25 @@ class DataPlane:
             else:
                 await self._places.wait(exchange, target)
         # After the body: a client may take its time, and the secret may be deleted meanwhile.
+        await self._get_ca(target)
         await self._get_credential(target)
-        connection = self._pool.origin(target.base.origin).take()
-        if connection is None:
+        connection = self._pool.origin(target.origin).take() or await self._fresh(exchange, target)
+        self._send(exchange, target, connection, parsed, served_id)
+
+    async def _fresh(self, exchange: Exchange, target: Target) -> UpstreamConnection:
+        """Connect, and have the credential that counts then; once more if the provider closes before it was sent."""
+        for _ in range(2):
             connection = await self._connect(exchange, target)
             try:
                 if not self._has_credential(target):
                     await self._get_credential(target)  # it was rotated or deleted meanwhile
-                if connection.transport.is_closing():
-                    raise UpstreamClosedError(f"{target.base.origin} closed the connection at once")
             except BaseException:
                 connection.discard()
                 raise
-        self._send(exchange, target, connection, parsed, served_id)
+            if not connection.transport.is_closing():
+                return connection
+            connection.discard()
+        raise UpstreamClosedError(f"{target.base.origin} closed the connection at once")
 
     async def _whole_body(self, exchange: Exchange) -> bytes:
         since = self._clock.monotonic()
@@ -266,7 +277,7 @@ class DataPlane:
             timeouts = self.context.timeouts
             if target.options is not None:
                 timeouts = target.options.timeouts(timeouts)
-            return await self._pool.connect(target.base.origin, timeouts.connect_s)
+            return await self._pool.connect(target.origin, timeouts.connect_s)
         finally:
             exchange.waiting().connect_s += self._clock.monotonic() - since
 
@@ -362,6 +373,32 @@ class DataPlane:
         if secret.version != target.secret_version:
             target.set_secret(secret.value, secret.version)
             self._secrets.given_to(target.workspace, target.secret_name, target)
+
+    def _has_ca(self, target: Target) -> bool:
+        """Say whether the CA that the provider names, if any, is the one that its secret's marker allows."""
+        options = target.options
+        if options is None or options.ca is None:
+            return True
+        marker = self._table.peek(options.ca.secret_key)
+        return marker is not None and marker.present and marker_version(marker) == options.ca.secret_version
+
+    async def _get_ca(self, target: Target) -> None:
+        options = target.options
+        if options is None or options.ca is None or self._has_ca(target):
+            return
+        name = options.ca.secret_name
+        try:
+            secret = await self._secrets.get(target.workspace, name)
+        except (SecretMissingError, SecretUnreadableError) as error:
+            options.ca.drop_secret()
+            reason = "does not exist" if isinstance(error, SecretMissingError) else "cannot be opened"
+            raise CaUnusableError(
+                f"secret {target.workspace}/{name}, the CA of provider {target.label} (options.ca_secret_name), "
+                f"{reason}; store it again or change the provider"
+            ) from None
+        if secret.version != options.ca.secret_version:
+            target.set_ca(secret.value, secret.version)
+            self._secrets.given_to(target.workspace, name, options.ca)
 
 
 def make_protocol(data_plane: DataPlane) -> type[ClientConnection]:

@@ -119,6 +119,13 @@ class SecretUnusableError(GatewayError):
     code = "secret_unusable"
 
 
+class CaUnusableError(GatewayError):
+    """The provider names a secret as its CA that is not to be had, or holds no certificates."""
+
+    status = 424
+    code = "ca_unusable"
+
+
 class HeadTooLargeError(GatewayError):
     """Header fields beyond the limit."""
 

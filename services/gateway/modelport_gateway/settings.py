@@ -26,6 +26,8 @@ class GatewaySettings(ServiceSettings):
     """Where the records of inference requests go; standard output without it."""
     lame_duck_s: float = Field(default=3, ge=0)
     """After SIGTERM: readiness says no while requests are still taken, so that an edge looks elsewhere."""
+    ca_file: Path | None = None
+    """PEM file of the CAs believed for providers, in place of the system's; providers may name one of their own."""
     gateway_id: str | None = None
     """Names this process in loop detection and /status; made up where not given."""
     metrics_urls: CommaSeparatedByName = {}

@@ -5,17 +5,22 @@ from dataclasses import replace
 from modelport_contracts.records import RecordedOptions
 from modelport_gateway.admit.concurrency import DEFAULT_QUEUE_S
 from modelport_gateway.admit.timeouts import Timeouts
+from modelport_gateway.prepare.ca import PinnedCa
 
 
 class TargetOptions:
     """What one provider sets for itself. A target without any has none, so that a request pays one comparison."""
 
-    __slots__ = ("_default", "_record", "_timeouts", "max_concurrency", "max_queue_s")
+    __slots__ = ("_default", "_record", "_timeouts", "ca", "max_concurrency", "max_queue_s")
 
-    def __init__(self, record: RecordedOptions) -> None:
+    def __init__(self, record: RecordedOptions, workspace: str, *, is_tls: bool) -> None:
         self._record = record
         self._default: Timeouts | None = None
         self._timeouts = Timeouts()
+        self.ca: PinnedCa | None = None
+        """None also where there is no TLS for which it would count."""
+        if record.ca_secret_name is not None and is_tls:
+            self.ca = PinnedCa(workspace, record.ca_secret_name)
         self.max_concurrency = record.max_concurrency
         self.max_queue_s = DEFAULT_QUEUE_S if record.max_queue_s is None else record.max_queue_s
 
@@ -34,8 +39,8 @@ class TargetOptions:
         return self._timeouts
 
 
-def compiled_options(record: RecordedOptions | None) -> TargetOptions | None:
+def compiled_options(record: RecordedOptions | None, workspace: str, *, is_tls: bool) -> TargetOptions | None:
     """Return None where a record sets nothing."""
     if record is None or all(value is None for value in record.model_dump().values()):
         return None
-    return TargetOptions(record)
+    return TargetOptions(record, workspace, is_tls=is_tls)

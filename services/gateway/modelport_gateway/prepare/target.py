@@ -1,5 +1,6 @@
 """A provider's record, compiled: everything about it that is the same for each request."""
 
+from dataclasses import replace
 from typing import Final
 
 from modelport_contracts.auth_header import (
@@ -9,9 +10,10 @@ from modelport_contracts.auth_header import (
     parse_auth_header,
 )
 from modelport_contracts.records import ProviderRecord, record_key
-from modelport_gateway.errors import EgressRefusedError, SecretUnusableError
+from modelport_gateway.errors import CaUnusableError, EgressRefusedError, SecretUnusableError
 from modelport_gateway.parse.fields import Field, classify
 from modelport_gateway.prepare.body import ExtraBody
+from modelport_gateway.prepare.ca import read_ca
 from modelport_gateway.prepare.options import TargetOptions, compiled_options
 from modelport_gateway.prepare.url import BaseUrl, parse_host_url
 from modelport_gateway.route.table import Entry
@@ -34,6 +36,7 @@ class Target:
         "label",
         "name",
         "options",
+        "origin",
         "ready",
         "replaced",
         "secret_key",
@@ -48,12 +51,16 @@ class Target:
         self.label = f"{record.workspace}/{record.name}"
         self.key = record_key("provider", record.workspace, record.name)
         self.ready = record.status == READY
-        self.options: TargetOptions | None = compiled_options(record.options)
-        """None where the provider sets none of its own."""
         try:
             self.base: BaseUrl = parse_host_url(record.host_url)
         except ValueError as error:
             raise EgressRefusedError(f"provider {self.label}: {error}") from None
+        self.options: TargetOptions | None = compiled_options(
+            record.options, record.workspace, is_tls=self.base.origin.is_tls
+        )
+        """None where the provider sets none of its own."""
+        self.origin = self.base.origin
+        """Where connections go; with the provider's own CA once that is known."""
         self.extra_body = ExtraBody(record.default_extra_body or {}, record.required_extra_body or {})
         required = record.required_extra_headers or {}
         self.secret_name = record.api_key_secret_name
@@ -94,6 +101,21 @@ class Target:
         host, extras, loop = self._common
         self.block = (host, extras + line + b"\r\n" + loop)
         self.secret_version = version
+
+    def set_ca(self, bundle: str, version: int) -> None:
+        """Believe the provider's own CA, and only that. Raises CaUnusableError."""
+        assert self.options is not None
+        pinned = self.options.ca
+        assert pinned is not None
+        try:
+            pinned.ca = read_ca(bundle)
+        except ValueError as error:
+            raise CaUnusableError(
+                f"secret {self.workspace}/{pinned.secret_name}, the CA of provider {self.label} "
+                f"(options.ca_secret_name), is no PEM bundle of certificates: {error}; store it again"
+            ) from None
+        pinned.secret_version = version
+        self.origin = replace(self.base.origin, ca=pinned.ca)
 
     def drop_secret(self) -> None:
         """Forget the credential: its secret is gone."""

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from modelport_gateway.prepare.ca import Ca
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where connections go: scheme, host and port."""
+    """Where connections go: scheme, host and port, and whom to believe there. Connections of others are not shared."""
 
     scheme: str
     host: str
     """As in the URL, an IPv6 address without its brackets."""
     port: int
+    ca: Ca | None = None
+    """The only CA believed; None: those of the gateway."""
 
     @property
     def is_tls(self) -> bool:

@@ -14,6 +14,7 @@ from modelport_gateway.errors import GatewayError, UpstreamProtocolError
 from modelport_gateway.parse.framing import Body, FramingError
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.send.reply import MAX_REPLY_HEAD, ReplyHead, parse_reply_head
+from modelport_gateway.send.tls import ResumingContext
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -68,6 +69,7 @@ class UpstreamConnection(asyncio.Protocol):
         "idle_until",
         "keep_alive_s",
         "request_is_open",
+        "tls",
         "transport",
         "uses",
     )
@@ -90,6 +92,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_paused = False
         self.request_is_open = False
         """The request's body is still being sent."""
+        self.tls: ResumingContext | None = None
+        """Where to leave the session; None without TLS, and once that is done."""
 
     def __repr__(self) -> str:
         state = "busy" if self._receiver is not None else "idle"
@@ -128,6 +132,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once; whoever waits for a reply is no longer told."""
         self._receiver = None
         self._is_reusable = False
+        if self.tls is not None:
+            self._leave_session()
         if not self.transport.is_closing():
             if self.request_is_open:
                 # A plain end would wait behind what the provider has not taken yet, and have it processed.
@@ -151,6 +157,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but inheritance
+        context = transport.get_extra_info("sslcontext")
+        if isinstance(context, ResumingContext):
+            self.tls = context
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
@@ -205,12 +214,20 @@ class UpstreamConnection(asyncio.Protocol):
     def _end(self, receiver: ReplyReceiver) -> None:
         self._receiver = None
         self._body = None
+        if self.tls is not None:
+            self._leave_session()
         if self._is_reusable and not self.request_is_open:
             self.resume_reading()
             self._owner.release(self)
         else:
             self.discard()
         receiver.reply_ended()
+
+    def _leave_session(self) -> None:
+        tls, self.tls = self.tls, None
+        made_by = self.transport.get_extra_info("ssl_object")
+        if tls is not None and made_by is not None:
+            tls.keep_session(made_by)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.forget(self)

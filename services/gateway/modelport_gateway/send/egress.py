@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from modelport_gateway.errors import (
     ConnectFailedError,
@@ -19,6 +19,7 @@ from modelport_gateway.errors import (
 )
 from modelport_gateway.prepare.url import Origin
 from modelport_gateway.send.resolver import Address, Resolver, in_turns
+from modelport_gateway.send.tls import ClientTls, ResumingContext
 
 P = TypeVar("P", bound=asyncio.Protocol)
 _MAX_ADDRESSES = 4
@@ -36,13 +37,13 @@ class Egress:
         self,
         own_addresses: Iterable[tuple[str, int]],
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._own = {(ipaddress.ip_address(address), port) for address, port in own_addresses}
         self._own_ports = {port for address, port in self._own if address.is_unspecified}
         self._resolver = resolver or Resolver()
-        self._tls = tls if tls is not None else ssl.create_default_context()
+        self._tls = tls or ClientTls()
 
     async def connect(self, origin: Origin, make_protocol: Callable[[socket.socket], P], timeout_s: float) -> P:
         """Connect to one of the origin's addresses, trying them in order, each for its share of `timeout_s` seconds.
@@ -58,26 +59,46 @@ class Egress:
     async def _connect(
         self, origin: Origin, make_protocol: Callable[[socket.socket], P], timeout_s: float, until: float
     ) -> P:
-        failure: GatewayError | None = None
-        now = asyncio.get_running_loop().time
+        tls = self._tls.context(origin.host, origin.port, origin.ca) if origin.is_tls else None
+        resumes = tls is not None and tls.offers_session
         addresses = in_turns(await self._addresses(origin), _MAX_ADDRESSES)
+        if not addresses:
+            raise ConnectFailedError(f"{origin} has no address")
+        attempt = _Attempt(origin, tls, timeout_s, until)
+        try:
+            return await self._try_all(attempt, addresses, make_protocol)
+        except (ConnectFailedError, TlsFailedError) as error:
+            # Once more: a listener that is being handed over resets what waits in its queue, and there are servers
+            # that fail over a session they do not know. Nothing of the request has left.
+            if isinstance(error, TlsFailedError) and not resumes:
+                raise
+            if tls is not None:
+                tls.forget_session()
+        return await self._try_all(attempt, addresses, make_protocol)
+
+    async def _try_all(
+        self, attempt: "_Attempt", addresses: Sequence[Address], make_protocol: Callable[[socket.socket], P]
+    ) -> P:
+        failure: GatewayError | None = None
+        origin = attempt.origin
+        now = asyncio.get_running_loop().time
         for position, (family, address) in enumerate(addresses):
             try:
                 self._check(origin, address[0], address[1])
                 # Else one that swallows packets, often IPv6, would use up the time of all behind it.
-                async with asyncio.timeout((until - now()) / (len(addresses) - position)):
-                    return await self._connect_to(origin, family, address, make_protocol)
+                async with asyncio.timeout((attempt.until - now()) / (len(addresses) - position)):
+                    return await self._connect_to(attempt, family, address, make_protocol)
             except TimeoutError:
-                failure = _took_too_long(origin, timeout_s)
+                failure = _took_too_long(origin, attempt.timeout_s)
             except ssl.SSLError as error:
-                reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-                failure = TlsFailedError(f"TLS to {origin} failed: {reason}")
+                failure = _tls_failed(origin, error)
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 failure = ConnectFailedError(f"cannot connect to {origin}: {reason}")
             except EgressRefusedError as error:
                 failure = error
-        raise failure or ConnectFailedError(f"{origin} has no address")
+        assert failure is not None
+        raise failure
 
     async def _addresses(self, origin: Origin) -> Sequence[Address]:
         try:
@@ -87,12 +108,12 @@ class Egress:
 
     async def _connect_to(
         self,
-        origin: Origin,
+        attempt: "_Attempt",
         family: int,
         address: tuple[str, int] | tuple[str, int, int, int],
         make_protocol: Callable[[socket.socket], P],
     ) -> P:
-        loop = asyncio.get_running_loop()
+        loop, origin = asyncio.get_running_loop(), attempt.origin
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -104,7 +125,7 @@ class Egress:
             _, protocol = await loop.create_connection(
                 lambda: make_protocol(sock),
                 sock=sock,
-                ssl=self._tls if origin.is_tls else None,
+                ssl=attempt.tls,
                 server_hostname=origin.host if origin.is_tls else None,
             )
         except BaseException:
@@ -118,6 +139,26 @@ class Egress:
             ip = ip.ipv4_mapped
         if (ip, port) in self._own or (port in self._own_ports and (ip.is_loopback or ip.is_unspecified)):
             raise _refused(origin)
+
+
+class _Attempt(NamedTuple):
+    """One connect: where to, and until when on the event loop's clock."""
+
+    origin: Origin
+    tls: ResumingContext | None
+    timeout_s: float
+    until: float
+
+
+def _tls_failed(origin: Origin, error: ssl.SSLError) -> TlsFailedError:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return TlsFailedError(f"TLS to {origin} failed: {error.reason or 'handshake failed'}")
+    advice = (
+        "a provider behind a CA of its own names it in options.ca_secret_name"
+        if origin.ca is None
+        else "only the CA in the secret of the provider's options.ca_secret_name is believed"
+    )
+    return TlsFailedError(f"TLS to {origin} failed: {error.verify_message}; {advice}")
 
 
 def _took_too_long(origin: Origin, timeout_s: float) -> ConnectTimeoutError:
