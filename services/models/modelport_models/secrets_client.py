@@ -11,15 +11,15 @@ class SecretsClient:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def check_exists(self, workspace: str, name: str) -> None:
-        """Raises BadRequestError where the secret is missing, AwayError where nobody can say."""
+    async def check_exists(self, workspace: str, name: str, field: str) -> None:
+        """Raises BadRequestError where the secret that `field` names is missing, AwayError where nobody can say."""
         try:
             reply = await self._client.get(f"/apis/secrets/v2/workspaces/{workspace}/secrets/{name}")
         except httpx.HTTPError as error:
             raise AwayError("the secrets service, which knows whether the secret exists, cannot be reached") from error
         if reply.status_code == 404:
             raise BadRequestError(
-                f"secret {workspace}/{name} does not exist; store it first, then name it as api_key_secret_name",
+                f"secret {workspace}/{name} does not exist; store it first, then name it as {field}",
                 code="secret_missing",
             )
         if reply.status_code != 200:

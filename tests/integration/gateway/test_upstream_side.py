@@ -3,17 +3,10 @@
 import asyncio
 import json
 import socket
-import ssl
 import threading
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from modelport_contracts.records import ProviderRecord
 from modelport_gateway.admit.timeouts import Timeouts
@@ -189,49 +182,6 @@ async def test_a_provider_that_is_not_there(gateway: Gateway, table: MemoryTable
         assert code_of(await exchange(gateway.url, GET)) == (502, "connect_failed")
     table.put("provider/default/openai", provider("http://no-such-host.invalid"))
     assert code_of(await exchange(gateway.url, GET)) == (502, "connect_failed")
-
-
-def certificate(folder: Path) -> Path:
-    """Make a certificate for localhost that signs itself; key and certificate in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + made.public_bytes(serialization.Encoding.PEM)
-    path = folder / "localhost.pem"
-    path.write_bytes(pem)
-    return path
-
-
-async def test_tls_is_verified(table: MemoryTable, tmp_path: Path) -> None:
-    pem = certificate(tmp_path)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    trusting = ssl.create_default_context(cafile=str(pem))
-    async with ScriptedUpstream(tls=server) as upstream:
-        table.put("provider/default/openai", provider(upstream.url))
-        async with Gateway(table) as gateway:
-            assert code_of(await exchange(gateway.url, GET)) == (502, "tls_failed")
-        async with Gateway(table, tls=trusting) as gateway, await RawClient.connect(gateway.url) as client:
-            for _ in range(3):
-                await client.send(GET)
-                assert (await client.read_response()).status == 200
-            table.put("provider/default/openai", provider(upstream.url.replace("localhost", "127.0.0.1")))
-            assert code_of(await exchange(gateway.url, GET)) == (502, "tls_failed")
-        assert upstream.last.values("host") == [f"localhost:{upstream.port}".encode()]
-        assert {request.connection for request in upstream.requests} == {1}
 
 
 @pytest.fixture

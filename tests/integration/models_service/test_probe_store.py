@@ -163,6 +163,14 @@ async def test_a_result_counts_only_for_what_was_probed(open_stores: Open) -> No
     assert (again["changed"].generation, again["rotated"].generation) == (2, 2)
 
 
+async def test_a_change_of_a_ca_probes_whom_it_speaks_of(stores: Stores) -> None:
+    await register(stores, "pinned", options={"ca_secret_name": "ca", "max_concurrency": 2})
+    await register(stores, "other", options={"max_concurrency": 2})
+    await claim(stores)
+    assert await stores.probes.probe_soon("default", "ca") == 1
+    assert set(await claim(stores)) == {"pinned"}
+
+
 async def test_a_probe_that_said_nothing_changes_only_when_to_ask_again(stores: Stores) -> None:
     """A status that is set while such a probe is under way stays, and so does its message."""
     await register(stores, "openai")

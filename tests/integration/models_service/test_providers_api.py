@@ -107,15 +107,21 @@ def test_put_needs_a_legal_name(models: httpx.Client, workspace: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_the_secret_must_be_there(models: httpx.Client, secrets: httpx.Client, workspace: str, method: str) -> None:
+@pytest.mark.parametrize("field", ["api_key_secret_name", "options.ca_secret_name"])
+def test_the_secret_must_be_there(
+    models: httpx.Client, secrets: httpx.Client, workspace: str, method: str, field: str
+) -> None:
     path = providers(workspace) + ("/pp" if method == "PUT" else "")
-    body = {"name": "pp", **URL, "api_key_secret_name": "my-key"}
+    names = {"options": {"ca_secret_name": "my-key"}} if "." in field else {field: "my-key"}
+    body = {"name": "pp", **URL, **names}
     message = error_of(models.request(method, path, json=body), 400, "secret_missing")
     assert f"{workspace}/my-key" in message
+    assert message.endswith(field)
     error_of(models.get(f"{providers(workspace)}/pp"), 404)
     stored = f"/apis/secrets/v2/workspaces/{workspace}/secrets"
     result_of(secrets.post(stored, json={"name": "my-key", "value": "v"}), 201)
-    assert result_of(models.request(method, path, json=body), 201)["api_key_secret_name"] == "my-key"
+    made = result_of(models.request(method, path, json=body), 201)
+    assert "my-key" in (made["api_key_secret_name"], (made["options"] or {}).get("ca_secret_name"))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +153,11 @@ def test_the_secret_must_be_there(models: httpx.Client, secrets: httpx.Client, w
         ("model_deployment_id", "x" * 256),
         ("options", {"connect_timeout_s": 0}),
         ("options", {"connect_timeout_s": -1}),
+        ("options", {"connect_timeout_s": 0.05}),
+        ("options", {"total_timeout_s": 86401}),
+        ("options", {"max_concurrency": 0}),
+        ("options", {"max_queue_s": -1}),
+        ("options", {"ca_secret_name": "Not A Name"}),
         ("options", {"no_such_option": 1}),
         ("options", {"max_concurrency": 1.5}),
     ],

@@ -130,6 +130,9 @@ class ScriptedUpstream:
     script: Script = answer_ok
     on_head: Script | None = None
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
+    bind_port: int = 0
+    """0 picks a free one."""
     requests: list[RawRequest] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
@@ -141,7 +144,7 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await loop.create_server(self._connection, self.host, self.bind_port, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,7 +164,7 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
+        return f"http://{self.host}:{self.port}" if self.tls is None else f"https://localhost:{self.port}"
 
     @property
     def last(self) -> RawRequest:

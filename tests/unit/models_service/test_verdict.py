@@ -77,6 +77,8 @@ def test_a_missing_secret_is_named() -> None:
     nameless = judge_error(Answer(424, True, "secret_missing"), "team/openai")
     assert isinstance(nameless, Refused)
     assert "team/openai" in nameless.reason
+    of_the_ca = judge_error(Answer(424, True, "ca_unusable", "secret team/ca does not exist"), "system/ngc-api-key")
+    assert of_the_ca == Refused("secret team/ca does not exist")
     built_in = judge_error(Answer(424, True, "secret_missing", "missing"), "system/ngc-api-key")
     assert isinstance(built_in, Refused)
     assert "NGC_API_KEY" in built_in.reason

@@ -18,7 +18,9 @@ async def _check(parts: Parts, workspace: str, body: ProviderUpdate) -> None:
         raise BadRequestError("; ".join(problems), code="header_not_allowed")
     await parts.stores.workspaces.get(workspace)
     if body.api_key_secret_name is not None:
-        await parts.secrets.check_exists(workspace, body.api_key_secret_name)
+        await parts.secrets.check_exists(workspace, body.api_key_secret_name, "api_key_secret_name")
+    if body.options is not None and body.options.ca_secret_name is not None:
+        await parts.secrets.check_exists(workspace, body.options.ca_secret_name, "options.ca_secret_name")
 
 
 def providers_router(trusted: TrustedCallers) -> APIRouter:

@@ -16,10 +16,12 @@ MAX_BACKOFF_S = 60.0
 GATEWAY_CODES = frozenset(
     {
         "behind", "draining", "overloaded", "table_away", "secrets_away", "not_serving", "internal_error",
-        "no_gateway", "gateway_lost",
+        "no_gateway", "gateway_lost", "provider_busy",
     }
 )  # fmt: skip
-"""Codes of gateway errors that speak of the gateway; the last two come from the load balancer before it."""
+"""Codes of gateway errors that say nothing of the provider. `no_gateway` and `gateway_lost` come from the load balancer
+before the gateway; a provider that is busy up to its own limit is alive.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
 
 
 def _no_secret(answer: Answer, secret: str | None) -> str:
+    if answer.code == "ca_unusable":
+        return answer.message
     if answer.code == "secret_unreadable":
         what = f"secret {secret} cannot be opened by the secrets service; store its value again"
         return answer.message if secret and secret in answer.message else what

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, select, tuple_, update
+from sqlalchemy import and_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modelport_contracts.records import record_key
@@ -75,7 +75,8 @@ class ProbeStore:
 
     async def probe_soon(self, workspace: str, secret_name: str) -> int:
         """Make due at once the providers that use a secret; a probe under way with the old value no longer counts."""
-        uses = and_(PROVIDER.c.workspace == workspace, PROVIDER.c.api_key_secret_name == secret_name)
+        is_ca = PROVIDER.c.options["ca_secret_name"].as_string() == secret_name
+        uses = and_(PROVIDER.c.workspace == workspace, or_(PROVIDER.c.api_key_secret_name == secret_name, is_ca))
         async with self._database.write() as write:
             await lock_workspaces(write.connection, [workspace])
             result = await write.execute(
