@@ -104,7 +104,7 @@ def test_a_session_is_offered_for_an_hour_after_a_whole_handshake(authority: Aut
 def test_a_pinned_ca_forgets() -> None:
     pinned = PinnedCa("ws", "ca")
     assert pinned.secret_key == "secret/ws/ca"
-    pinned.ca, pinned.secret_version = Ca("f", "p"), 3
-    pinned.drop_secret()
-    assert pinned.ca is None
-    assert pinned.secret_version == -1
+    for version, ca in ((3, Ca("f", "p")), (4, Ca("g", "q"))):
+        pinned.secret_version, pinned.ca = version, ca
+        pinned.drop_secret()
+        assert (pinned.secret_version, repr(pinned.ca)) == (-1, "None")
