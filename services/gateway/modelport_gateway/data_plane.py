@@ -242,7 +242,7 @@ class DataPlane:
             elif self._places.take(exchange, target):
                 break
             else:
-                await self._places.wait(exchange, target)
+                await self._place(exchange, target)
         # After the body: a client may take its time, and the secret may be deleted meanwhile.
         await self._get_ca(target)
         await self._get_credential(target)
@@ -270,6 +270,13 @@ class DataPlane:
             return await exchange.whole_body()
         finally:
             exchange.waiting().other_s += self._clock.monotonic() - since
+
+    async def _place(self, exchange: Exchange, target: Target) -> None:
+        since = self._clock.monotonic()
+        try:
+            await self._places.wait(exchange, target)
+        finally:
+            exchange.waiting().queue_s += self._clock.monotonic() - since
 
     async def _connect(self, exchange: Exchange, target: Target) -> UpstreamConnection:
         since = self._clock.monotonic()

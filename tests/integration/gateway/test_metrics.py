@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelport_contracts.records import ModelRecord, ProviderRecord, ServedBy, VirtualModelRecord
+from modelport_contracts.records import ModelRecord, ProviderRecord, RecordedOptions, ServedBy, VirtualModelRecord
 from modelport_gateway.account.access_log import AccessLog
 from modelport_gateway.account.exposition import DataPlaneFamilies
 from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
@@ -222,3 +222,48 @@ async def test_a_route_that_redis_was_asked_for(gateway: Gateway, table: MemoryT
     seen = await when_ended(url, 1)
     assert seen.value("modelport_gateway_route_lookups_total", result="asked") == 1
     assert seen.value("modelport_gateway_route_lookups_total", result="known") == 0
+
+
+@pytest.mark.parametrize(("max_queue_s", "status"), [(10.0, "2xx"), (0.2, "5xx")])
+async def test_a_request_that_waits_for_a_slot(
+    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream, url: str, max_queue_s: float, status: str
+) -> None:
+    record = ProviderRecord(
+        id="p-1",
+        workspace="default",
+        name="openai",
+        host_url=f"{upstream.url}/v1",
+        status="READY",
+        generation=1,
+        options=RecordedOptions(max_concurrency=1, max_queue_s=max_queue_s),
+    )
+    table.put("provider/default/openai", record.payload(), revision=2)
+    has_come, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(_: RawRequest, answering: Answering) -> None:
+        has_come.set()
+        await go_on.wait()
+        await answering.send(OK)
+
+    upstream.script = script
+    async with await RawClient.connect(gateway.url) as first, await RawClient.connect(gateway.url) as second:
+        await first.send(GET)
+        await asyncio.wait_for(has_come.wait(), 5)
+        await second.send(GET)
+        if status == "2xx":
+            await asyncio.sleep(0.3)
+        else:
+            assert (await second.read_response()).status == 503
+        go_on.set()
+        assert (await first.read_response()).status == 200
+        if status == "2xx":
+            assert (await second.read_response()).status == 200
+    seen = await when_ended(url, 2)
+    assert seen.value("modelport_gateway_queue_duration_seconds_count", provider=OURS) == 1
+    waited_s = seen.value("modelport_gateway_queue_duration_seconds_sum", provider=OURS)
+    assert waited_s >= 0.15
+    assert seen.value(REQUESTS, provider=OURS, status=status) == (2 if status == "2xx" else 1)
+    # The wait is none of the gateway's own time.
+    total_s = seen.value("modelport_gateway_request_duration_seconds_sum", provider=OURS)
+    overhead_s = seen.value("modelport_gateway_overhead_duration_seconds_sum")
+    assert overhead_s <= total_s - waited_s
