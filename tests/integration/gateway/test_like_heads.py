@@ -7,7 +7,7 @@ import pytest
 from modelport_gateway.parse.connection import ClientConnection
 from modelport_testing.gateway_harness import BASE, Gateway
 from modelport_testing.raw_client import RawClient, build_request, exchange
-from modelport_testing.scripted_upstream import RawRequest, ScriptedUpstream
+from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
 ROUTE = f"{BASE}/provider/openai/-/v1/chat"
 HEADERS = (
@@ -79,3 +79,38 @@ async def test_an_idle_connection_forgets_its_head(gateway: Gateway) -> None:
             assert found.former is not None
             await gateway.call(lambda: tick(6))
             assert found.former is None
+
+
+def reply_to(number: int, method: bytes) -> tuple[bytes, bytes]:
+    """Return a reply and what the client should get of it, without the line that the gateway adds."""
+    chance = random.Random(number)
+    body = chance.randbytes(chance.choice([0, 1, 9, 10, 11]))
+    lines = [b"Content-Length: %d" % len(body), b"Date: today", chance.choice([b"X-A: 1", b"X-A: 1", b"X-A: 2"])]
+    if chance.random() < 0.3:
+        lines.reverse()
+    status = b"304 Not Modified" if chance.random() < 0.1 else b"200 OK"
+    head = b"HTTP/1.1 " + status + b"\r\n" + b"\r\n".join(lines)
+    shown_body = b"" if method == b"HEAD" or status[:1] == b"3" else body
+    dropped = b"" if chance.random() < 0.5 else b"\r\nSet-Cookie: s=%d" % chance.choice([1, 2])
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n" if chance.random() < 0.1 else b""
+    return interim + head + dropped + b"\r\n\r\n" + shown_body, head + b"\r\n\r\n" + shown_body
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_each_of_many_like_replies_is_its_own(gateway: Gateway, upstream: ScriptedUpstream, seed: int) -> None:
+    count = 60
+
+    async def answer(request: RawRequest, answering: Answering) -> None:
+        number = int(request.values("X-Number")[0])
+        await answering.send(reply_to(number, request.method)[0])
+
+    upstream.script = answer
+    async with await RawClient.connect(gateway.url) as client:
+        for number in range(seed * count, (seed + 1) * count):
+            method = "HEAD" if number % 7 == 0 else "GET"
+            await client.send(build_request(method, ROUTE, f"X-Number: {number}"))
+            got = await client.read_response(method)
+            lines = [line for line in got.lines if not line.startswith(b"x-modelport-request-id: ")]
+            text = b"\r\n".join([got.status_line, *lines]) + b"\r\n\r\n" + got.body
+            assert text == reply_to(number, method.encode())[1]
+    assert {request.connection for request in upstream.requests} == {1}

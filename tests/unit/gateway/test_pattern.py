@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modelport_gateway.errors import GatewayError
 from modelport_gateway.parse.head import RequestHead, parse_request_head
 from modelport_gateway.parse.pattern import MAX_REMEMBERED, HeadPattern, pattern_of
+from modelport_gateway.send.reply import ReplyHead, parse_reply_head
 
 LINES = st.lists(
     st.sampled_from(
@@ -101,3 +102,53 @@ def test_a_long_head_is_not_kept() -> None:
     longest = head_of(["A: " + "a" * (MAX_REMEMBERED - len(head_of(["A: "])))])
     assert pattern_of(longest) is not None
     assert pattern_of(longest[:-4] + b"a\r\n\r\n") is None
+
+
+REPLY_LINES = st.lists(
+    st.sampled_from(
+        [
+            "Date: today",
+            "Content-Length: 5",
+            "content-length: 5",
+            "CONTENT-LENGTH: 5",
+            "Content-Length:5",
+            "Content-Length: 00005",
+            "X-A: Content-Length: 5",
+            "Set-Cookie: a=b",
+            "Connection: close",
+            "Connection: X-A, Content-Length, Date",
+            "Keep-Alive: timeout=9",
+            "Content-Type: text/event-stream",
+            "Transfer-Encoding: chunked",
+            "Location: /x",
+        ]
+    ),
+    max_size=5,
+)
+
+
+def reply_of(lines: list[str]) -> bytes:
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode()
+
+
+def reply_facts(reply: ReplyHead) -> dict[str, object]:
+    found = vars(reply) | {"content_length": reply.content_length}
+    return {name: value for name, value in found.items() if name != "_around_length"}
+
+
+@given(REPLY_LINES, REPLY_LINES, st.sampled_from(["1", "007", "99999999999999", "1 ", "+1", "", "1,1"]))
+def test_a_reply_that_matches_is_what_would_be_read(first: list[str], second: list[str], digits: str) -> None:
+    try:
+        former = parse_reply_head(reply_of(first))
+    except GatewayError:
+        return
+    pattern = pattern_of(reply_of(first))
+    assert pattern is not None
+    changed = [re.sub(r"(ontent-[Ll]ength:) ?\d+$", rf"\1 {digits}", line) for line in first]
+    for lines in (second, changed, first):
+        found = pattern.match(reply_of(lines) + b"body\r\n\r\n")
+        if found is None:
+            assert lines is not first
+            continue
+        assert found[0] == len(reply_of(lines))
+        assert reply_facts(former.with_length(found[1])) == reply_facts(parse_reply_head(reply_of(lines)))

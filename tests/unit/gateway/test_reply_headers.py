@@ -9,9 +9,9 @@ from modelport_gateway.relay.replies import error_event, error_reply, provider_r
 from modelport_gateway.send.reply import ReplyHead, keep_alive_timeout, parse_reply_head
 
 
-def parse(*lines: str, status: str = "200 OK", version: str = "1.1", method: bytes = b"GET") -> ReplyHead:
+def parse(*lines: str, status: str = "200 OK", version: str = "1.1") -> ReplyHead:
     text = "\r\n".join([f"HTTP/{version} {status}", *lines, "", ""])
-    return parse_reply_head(text.encode("latin-1"), method)
+    return parse_reply_head(text.encode("latin-1"))
 
 
 @pytest.mark.parametrize(
@@ -42,26 +42,25 @@ def test_what_is_scoped_to_the_provider_is_dropped(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "framing"),
+    ("reply", "method", "framing"),
     [
-        (parse("Content-Length: 5"), CountedBody),
-        (parse("Transfer-Encoding: Chunked"), ChunkedBody),
-        (parse(), BodyUntilClose),
-        (parse("Content-Length: 5", method=b"HEAD"), NoBody),
-        (parse(method=b"HEAD"), NoBody),
-        (parse("Content-Length: 5", status="304 N"), NoBody),
-        (parse(status="204 N"), NoBody),
-        (parse(status="103 Early Hints"), NoBody),
+        (parse("Content-Length: 5"), b"GET", CountedBody),
+        (parse("Transfer-Encoding: Chunked"), b"GET", ChunkedBody),
+        (parse(), b"GET", BodyUntilClose),
+        (parse("Content-Length: 5"), b"HEAD", NoBody),
+        (parse(), b"HEAD", NoBody),
+        (parse("Content-Length: 5", status="304 N"), b"GET", NoBody),
+        (parse(status="204 N"), b"GET", NoBody),
+        (parse(status="103 Early Hints"), b"GET", NoBody),
     ],
 )
-def test_how_a_reply_ends(reply: ReplyHead, framing: type) -> None:
-    assert type(reply.body) is framing
+def test_how_a_reply_ends(reply: ReplyHead, method: bytes, framing: type) -> None:
+    assert type(reply.body(method)) is framing
 
 
 def test_whether_the_connection_may_stay() -> None:
     assert parse("Content-Length: 0").keep_alive
     assert not parse("Content-Length: 0", "Connection: Close").keep_alive
-    assert not parse().keep_alive
     assert not parse("Content-Length: 0", version="1.0").keep_alive
     assert parse("Content-Length: 0", "Connection: keep-alive", version="1.0").keep_alive
 
@@ -84,7 +83,7 @@ def test_the_announced_idle_time(value: bytes, seconds: int | None) -> None:
 )
 def test_broken_status_lines(status_line: str) -> None:
     with pytest.raises(UpstreamProtocolError):
-        parse_reply_head(f"{status_line}\r\nContent-Length: 0\r\n\r\n".encode(), b"GET")
+        parse_reply_head(f"{status_line}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
 def test_the_head_for_the_client() -> None:

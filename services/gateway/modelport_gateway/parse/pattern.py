@@ -50,12 +50,18 @@ def pattern_of(head: bytes, limit: int = 2 * MAX_REMEMBERED) -> HeadPattern | No
     """
     if len(head) > MAX_REMEMBERED or len(head) + _MAX_DIGITS > limit:
         return None
+    around = around_length(head)
+    return HeadPattern(*around) if around is not None else HeadPattern(head, b"")
+
+
+def around_length(head: bytes) -> tuple[bytes, bytes] | None:
+    """Cut the digits of its Content-Length out of a head; None where there are none that can be cut out."""
     for name in _LENGTHS:
         found = head.find(name)
         if found >= 0:
             gap = found + len(name)
             stop = head.find(b"\r", gap)
             if stop - gap <= _MAX_DIGITS and head[gap:stop].isdigit():
-                return HeadPattern(head[:gap], head[stop:])
+                return head[:gap], head[stop:]
             break
-    return HeadPattern(head, b"")
+    return None

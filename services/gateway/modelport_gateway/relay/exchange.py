@@ -17,7 +17,7 @@ from modelport_gateway.errors import (
     TotalTimeoutError,
     UpstreamClosedError,
 )
-from modelport_gateway.parse.framing import LAST_CHUNK, NO_BODY, as_chunk
+from modelport_gateway.parse.framing import LAST_CHUNK, NO_BODY, Body, as_chunk
 from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.lines import without
 from modelport_gateway.parse.path import Call
@@ -27,7 +27,7 @@ from modelport_gateway.relay.client import Client
 from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.cors import reply_lines, without_cors
 from modelport_gateway.relay.event_stream import EventBoundary, boundary_for
-from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply, relocate
+from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply, relocated
 from modelport_gateway.relay.upload import Upload
 from modelport_gateway.send.connection import UpstreamConnection
 from modelport_gateway.send.reply import ReplyHead
@@ -203,7 +203,7 @@ class Exchange:
 
     # The provider's reply
 
-    def reply_begins(self, reply: ReplyHead) -> bytes:
+    def reply_begins(self, reply: ReplyHead, body: Body) -> bytes:
         """Return the reply's head for the client."""
         context = self._context
         self._first_byte_at = context.clock.monotonic()
@@ -213,13 +213,13 @@ class Exchange:
         self._boundary = boundary_for(reply) if reply.content_type.startswith(b"text/") else None
         lines = self._cors_lines()
         if lines:
-            reply.lines = without_cors(reply.lines)
+            reply = reply.with_lines(without_cors(reply.lines))
         if reply.location is not None and self.target is not None:
-            relocate(reply, route_location(reply.location, self.target.base, self.call.route.path))
+            reply = relocated(reply, route_location(reply.location, self.target.base, self.call.route.path))
         if reply.status == 204 and reply.content_length >= 0:
-            reply.lines = without(reply.lines, {b"content-length"})  # RFC 9110, 8.6
-        is_open_ended = reply.chunked or reply.body.until_close
-        self._reply_chunked = is_open_ended and reply.body is not NO_BODY and not self.head.is_http_10
+            reply = reply.with_lines(without(reply.lines, {b"content-length"}))  # RFC 9110, 8.6
+        is_open_ended = reply.chunked or body.until_close
+        self._reply_chunked = is_open_ended and body is not NO_BODY and not self.head.is_http_10
         self._has_length = not is_open_ended
         if context.draining or not self.upload.done or (is_open_ended and self.head.is_http_10):
             self.keep_alive = False

@@ -26,10 +26,7 @@ def provider_reply(
 
     `own_lines` are further lines of the gateway's own.
     """
-    text = reply.status_text
-    lines = [b"HTTP/1.1 " + (text if len(text) > 3 else text + b" "), *reply.lines, _REQUEST_ID + request_id]
-    if own_lines:
-        lines += own_lines
+    lines = list(own_lines)
     if reply.status >= 400:
         lines.append(_UPSTREAM_ERROR)
     if not reply.has_date:
@@ -38,14 +35,17 @@ def provider_reply(
         lines.append(_CHUNKED)
     if close:
         lines.append(_CLOSE)
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+    if not lines:
+        return b"%b%b%b\r\n\r\n" % (reply.text, _REQUEST_ID, request_id)
+    return b"%b%b%b\r\n%b\r\n\r\n" % (reply.text, _REQUEST_ID, request_id, b"\r\n".join(lines))
 
 
-def relocate(reply: ReplyHead, location: bytes) -> None:
-    """Put another Location in the place of the provider's."""
-    if location != reply.location:
-        reply.lines = [b"Location: " + location if field_name(line) == b"location" else line for line in reply.lines]
+def relocated(reply: ReplyHead, location: bytes) -> ReplyHead:
+    """Return the reply with another Location in the place of the provider's."""
+    if location == reply.location:
+        return reply
+    lines = [b"Location: " + location if field_name(line) == b"location" else line for line in reply.lines]
+    return reply.with_lines(lines)
 
 
 def own_reply(

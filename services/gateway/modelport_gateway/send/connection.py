@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from modelport_gateway.errors import GatewayError, UpstreamProtocolError
 from modelport_gateway.parse.framing import Body, FramingError
 from modelport_gateway.parse.lines import END_OF_HEAD
+from modelport_gateway.parse.pattern import HeadPattern, pattern_of
 from modelport_gateway.send.reply import MAX_REPLY_HEAD, ReplyHead, parse_reply_head
 from modelport_gateway.send.tls import ResumingContext
 
@@ -25,7 +26,7 @@ class ReplyReceiver(Protocol):
     @property
     def method(self) -> bytes: ...
 
-    def reply_begins(self, reply: ReplyHead) -> bytes:
+    def reply_begins(self, reply: ReplyHead, body: Body) -> bytes:
         """Return the head for the client; it leaves with the first bytes of the body."""
         ...
 
@@ -58,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_buffer",
+        "_former",
         "_interim_bytes",
         "_is_paused",
         "_is_reusable",
@@ -86,6 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.uses = 0
         self._receiver: ReplyReceiver | None = None
         self._buffer = b""
+        self._former: tuple[HeadPattern, ReplyHead] | None = None
+        """The head of the reply before; one like it is not read again (parse/pattern.py)."""
         self._body: Body | None = None
         self._interim_bytes = 0
         self._is_reusable = True
@@ -182,26 +186,16 @@ class UpstreamConnection(asyncio.Protocol):
             if self._buffer:
                 data = self._buffer + data
                 self._buffer = b""
-            while True:
-                end = data.find(END_OF_HEAD) + 4
-                if end < 4 or end > MAX_REPLY_HEAD:
-                    if len(data) > MAX_REPLY_HEAD:
-                        raise UpstreamProtocolError("the provider's reply has more than 64 KiB of headers")
-                    self._buffer = data
-                    return
-                reply = parse_reply_head(data[:end], receiver.method)
-                data = data[end:]
-                if not reply.is_interim:
-                    break
-                self._interim_bytes += end
-                if self._interim_bytes > MAX_REPLY_HEAD:
-                    raise UpstreamProtocolError("the provider sends interim replies and no other")
-            self._is_reusable = reply.keep_alive
+            found = self._read_head(data)
+            if found is None:
+                return
+            reply, end = found
+            body = self._body = reply.body(receiver.method)
+            self._is_reusable = reply.keep_alive and not body.until_close
             self.keep_alive_s = reply.keep_alive_s
-            body = self._body = reply.body
             # Before the reply begins: a body that breaks at once can still be told as a 502.
-            payload, rest = body.feed(data)
-            head = receiver.reply_begins(reply)
+            payload, rest = body.feed(data[end:])
+            head = receiver.reply_begins(reply, body)
         else:
             payload, rest = body.feed(data)
         if rest:
@@ -210,6 +204,33 @@ class UpstreamConnection(asyncio.Protocol):
         receiver.relay(head, payload, done)
         if done and self._receiver is receiver:
             self._end(receiver)
+
+    def _read_head(self, data: bytes) -> tuple[ReplyHead, int] | None:
+        """Return the reply's head and the offset behind it; None where it is not complete."""
+        former = self._former
+        if former is not None:
+            pattern, reply = former
+            found = pattern.match(data)
+            if found is not None:
+                return reply.with_length(found[1]), found[0]
+        begin = 0
+        while True:
+            end = data.find(END_OF_HEAD, begin) + 4
+            if end < 4 or end - begin > MAX_REPLY_HEAD:
+                if len(data) - begin > MAX_REPLY_HEAD:
+                    raise UpstreamProtocolError("the provider's reply has more than 64 KiB of headers")
+                self._buffer = data[begin:]
+                return None
+            reply = parse_reply_head(data[begin:end])
+            if not reply.is_interim:
+                break
+            self._interim_bytes += end - begin
+            if self._interim_bytes > MAX_REPLY_HEAD:
+                raise UpstreamProtocolError("the provider sends interim replies and no other")
+            begin = end
+        pattern_here = pattern_of(data[begin:end])
+        self._former = (pattern_here, reply) if pattern_here is not None else None
+        return reply, end
 
     def _end(self, receiver: ReplyReceiver) -> None:
         self._receiver = None

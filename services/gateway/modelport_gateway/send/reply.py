@@ -17,6 +17,7 @@ from modelport_gateway.parse.framing import (
     CountedBody,
 )
 from modelport_gateway.parse.lines import field_name, tokens
+from modelport_gateway.parse.pattern import around_length
 
 MAX_REPLY_HEAD: Final = 64 * 1024
 """Interim replies included, in bytes."""
@@ -90,38 +91,64 @@ _TRANSFER_ENCODING: Final = int(ReplyField.TRANSFER_ENCODING)
 
 
 class ReplyHead:
-    """What a reply says before its body."""
+    """What a reply says before its body. Not changed once it was parsed: like heads share what they say.
 
-    __slots__ = (
-        "body",
-        "chunked",
-        "content_encoding",
-        "content_length",
-        "content_type",
-        "has_date",
-        "keep_alive",
-        "keep_alive_s",
-        "lines",
-        "location",
-        "status",
-        "status_text",
-    )
+    The rare things are defaults of the class: a reply sets only what it has.
+    """
 
-    def __init__(self, status: int, status_text: bytes, keep_alive: bool) -> None:
+    keep_alive_s: int | None = None
+    """What the provider announced in Keep-Alive."""
+    chunked = False
+    content_length = -1
+    content_type = b""
+    content_encoding: bytes | None = None
+    has_date = False
+    location: bytes | None = None
+    _around_length: tuple[bytes, bytes] | None = None
+
+    def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status
-        self.status_text = status_text
-        """Status and reason as they came."""
         self.keep_alive = keep_alive
-        self.keep_alive_s: int | None = None
-        """What the provider announced in Keep-Alive."""
-        self.lines: list[bytes] = []
-        self.body: Body = NO_BODY
-        self.chunked = False
-        self.content_length = -1
-        self.content_type = b""
-        self.content_encoding: bytes | None = None
-        self.has_date = False
-        self.location: bytes | None = None
+        self.text = b""
+        """The status line and the lines that go to the client, as they came and in their order, each with CRLF."""
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines that go to the client."""
+        return self.text.split(b"\r\n")[1:-1]
+
+    def with_lines(self, lines: list[bytes]) -> "ReplyHead":
+        """Return the head with other lines for the client."""
+        status_line = self.text[: self.text.find(b"\r\n")]
+        return self._with_text(b"\r\n".join((status_line, *lines, b"")))
+
+    def with_length(self, digits: bytes) -> "ReplyHead":
+        """Return the head that differs in its Content-Length only; no digits stand for no difference."""
+        if not digits:
+            return self
+        around = self._around_length
+        if around is None:
+            around = self._around_length = around_length(self.text)
+            assert around is not None  # whose digits were cut out of the head has them here too
+        other = self._with_text(b"%b%b%b" % (around[0], digits, around[1]))
+        other.content_length = int(digits)
+        return other
+
+    def _with_text(self, text: bytes) -> "ReplyHead":
+        other = ReplyHead.__new__(ReplyHead)
+        other.__dict__ = self.__dict__.copy()
+        other.text = text
+        return other
+
+    def body(self, method: bytes) -> Body:
+        """Return how the body ends, in reply to `method` (RFC 9112, 6.3: the order of these rules matters)."""
+        if method == b"HEAD" or self.status in (204, 304) or self.status < 200:
+            return NO_BODY
+        if self.chunked:
+            return ChunkedBody()
+        if self.content_length >= 0:
+            return CountedBody(self.content_length)
+        return BodyUntilClose()
 
     @property
     def is_interim(self) -> bool:
@@ -133,8 +160,8 @@ class ReplyHead:
         return self.content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
-def parse_reply_head(head: bytes, method: bytes) -> ReplyHead:
-    """Parse a head that ends in CRLF CRLF, in reply to `method`. Raises UpstreamProtocolError."""
+def parse_reply_head(head: bytes) -> ReplyHead:
+    """Parse a head that ends in CRLF CRLF. Raises UpstreamProtocolError."""
     try:
         httptools.HttpResponseParser(None).feed_data(head)
     except httptools.HttpParserUpgrade:
@@ -149,22 +176,23 @@ def parse_reply_head(head: bytes, method: bytes) -> ReplyHead:
     status_text = status_line[9:]
     if status_text != b"200 OK" and _CONTROL.search(status_text):
         raise UpstreamProtocolError("the provider's status line holds a control character")
-    reply = ReplyHead(int(status_text[:3]), status_text, version == b"HTTP/1.1 ")
+    reply = ReplyHead(int(status_text[:3]), version == b"HTTP/1.1 ")
     if reply.status < 100:
         raise UpstreamProtocolError(f"the provider's reply has no valid status: {reply.status:03d}")
     if reply.status == 101:
         raise UpstreamProtocolError("the provider switched protocols (101), which nobody asked for")
-    _read_fields(reply, lines)
+    # Without a reason the space behind the status stays (RFC 9112, 4).
+    status_line = b"HTTP/1.1 " + (status_text if len(status_text) > 3 else status_text + b" ")
+    reply.text = b"\r\n".join((status_line, *_read_fields(reply, lines), b""))
     if reply.chunked and version != b"HTTP/1.1 ":
         reply.keep_alive = False  # RFC 9112, 6.1: there are no chunks in HTTP/1.0, so its framing is in doubt
-    reply.body = _body(reply, method)
-    if reply.body.until_close:
-        reply.keep_alive = False
     return reply
 
 
-def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
-    known, keep = _fields.known, reply.lines
+def _read_fields(reply: ReplyHead, lines: list[bytes]) -> list[bytes]:
+    """Read what matters here, and return the lines that go to the client."""
+    known = _fields.known
+    keep: list[bytes] = []
     named: list[bytes] | None = None
     for line in lines:
         name = line[: line.find(b":")]
@@ -207,25 +235,15 @@ def _read_fields(reply: ReplyHead, lines: list[bytes]) -> None:
         if drop:
             # A provider cannot take away what this hop itself needs to frame the reply.
             drop.discard(b"content-length")
-            reply.lines = [line for line in keep if field_name(line) not in drop]
             reply.has_date = reply.has_date and b"date" not in drop
+            return [line for line in keep if field_name(line) not in drop]
+    return keep
 
 
 def _read_coding(reply: ReplyHead, value: bytes) -> None:
     if reply.chunked or value.lower() != b"chunked":
         raise UpstreamProtocolError("the provider's reply has a Transfer-Encoding other than chunked")
     reply.chunked = True
-
-
-def _body(reply: ReplyHead, method: bytes) -> Body:
-    # RFC 9112, 6.3: the order of these rules matters.
-    if method == b"HEAD" or reply.status in (204, 304) or reply.is_interim:
-        return NO_BODY
-    if reply.chunked:
-        return ChunkedBody()
-    if reply.content_length >= 0:
-        return CountedBody(reply.content_length)
-    return BodyUntilClose()
 
 
 def keep_alive_timeout(value: bytes) -> int | None:
