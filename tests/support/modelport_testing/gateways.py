@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -68,25 +68,40 @@ class GatewayProcess(TestServer):
 class Fleet:
     """Gateways that share one routing table, and the services behind them."""
 
-    def __init__(self, gateways: Sequence[GatewayProcess]) -> None:
-        self.gateways = gateways
+    def __init__(self, folder: Path, environment: Mapping[str, str], stack: ExitStack) -> None:
+        self.gateways: list[GatewayProcess] = []
+        self._folder = folder
+        self._environment = environment
+        self._stack = stack
 
     def __getitem__(self, position: int) -> GatewayProcess:
         return self.gateways[position]
+
+    def add(self, environment: Mapping[str, str] | None = None) -> GatewayProcess:
+        """Start one more gateway, with settings of its own, and return it when it is ready."""
+        number = len(self.gateways) + 1
+        gateway = GatewayProcess(
+            f"gateway-{number}", self._folder, free_port(), {**self._environment, **(environment or {})}
+        )
+        self._stack.callback(gateway.close)
+        gateway.start()
+        self.gateways.append(gateway)
+        return gateway
 
     def register(self, name: str, host_url: str) -> str:
         """Register a provider and wait until all gateways know it; return the path of its route, without the tail."""
         with Modelport(self[0].url) as client:
             client.inference.providers.create(name=name, host_url=host_url)
         for gateway in self.gateways:
-            # No more than that: nobody asks the provider whether it is READY, which requests do not depend on.
-            eventually_sync(lambda gateway=gateway: gateway.says_of(name) != "provider_not_found", 10)  # type: ignore[misc]
+            if gateway.alive:
+                # No more than that: nobody asks the provider whether it is READY, and requests do not depend on it.
+                eventually_sync(lambda gateway=gateway: gateway.says_of(name) != "provider_not_found", 10)  # type: ignore[misc]
         return f"{GATEWAY}/default/provider/{name}/-/"
 
 
 @contextmanager
 def start_fleet(folder: Path, count: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[Fleet]:
-    """Run gateways and all they need, ready when this is entered; `environment` is theirs alone."""
+    """Run gateways and all they need, ready when this is entered; `environment` is the gateways' alone."""
     with ExitStack() as stack:
         services = stack.enter_context(start_services(folder))
         valkey = stack.enter_context(start_valkey(folder / "valkey"))
@@ -99,10 +114,7 @@ def start_fleet(folder: Path, count: int = 1, environment: Mapping[str, str] | N
             "MODELPORT_SHUTDOWN_GRACE_S": "20",
             **(environment or {}),
         }
-        gateways = []
-        for number in range(1, count + 1):
-            gateway = GatewayProcess(f"gateway-{number}", folder, free_port(), common)
-            stack.callback(gateway.close)
-            gateway.start()
-            gateways.append(gateway)
-        yield Fleet(gateways)
+        fleet = Fleet(folder, common, stack)
+        for _ in range(count):
+            fleet.add()
+        yield fleet
