@@ -4,14 +4,11 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
 
 import pytest
 
 from modelport_contracts.records import ProviderRecord
-from modelport_gateway.admit.timeouts import Timeouts
-from modelport_gateway.send.pool import PoolLimits
-from modelport_testing.gateway_harness import BASE, FAST, Gateway, MemoryTable
+from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
 from modelport_testing.polling import eventually
 from modelport_testing.raw_client import RawClient, RawResponse, TruncatedError, build_request, exchange
 from modelport_testing.scripted_upstream import OK, Answering, RawRequest, ScriptedUpstream, answer_ok, reply_with
@@ -85,40 +82,6 @@ async def test_a_connection_that_the_provider_closed_while_idle_is_not_used(
             assert (await client.read_response()).status == 200
 
 
-async def test_a_lost_request_is_repeated_only_where_that_is_safe(gateway: Gateway, table: MemoryTable) -> None:
-    async def script(request: RawRequest, answering: Answering) -> None:
-        if request.target == b"/v1/lose" and request.connection == 1:
-            answering.close()
-        else:
-            await answering.send(OK)
-
-    requests = {
-        ("GET", ""): 200,
-        ("PUT", ""): 200,
-        ("DELETE", ""): 200,
-        ("POST", ""): 502,
-        ("PATCH", ""): 502,
-        ("POST", "Idempotency-Key: 1"): 200,
-    }
-    for (method, line), status in requests.items():
-        async with ScriptedUpstream(script) as other, await RawClient.connect(gateway.url) as client:
-            table.put("provider/default/openai", provider(other.url))
-            await client.send(GET)
-            assert (await client.read_response()).status == 200
-            lines = [line] if line else []
-            await client.send(build_request(method, ROUTE + "lose", *lines, body=b"{}"))
-            response = await client.read_response()
-            assert response.status == status, method
-            if status == 502:
-                assert code_of(response) == (502, "upstream_closed")
-
-
-async def test_a_first_use_is_not_repeated(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    upstream.script = reply_with(b"", closes=True)
-    assert code_of(await exchange(gateway.url, GET)) == (502, "upstream_closed")
-    assert len(upstream.requests) == 1
-
-
 @pytest.mark.parametrize(
     "reply",
     [
@@ -182,71 +145,6 @@ async def test_a_provider_that_is_not_there(gateway: Gateway, table: MemoryTable
         assert code_of(await exchange(gateway.url, GET)) == (502, "connect_failed")
     table.put("provider/default/openai", provider("http://no-such-host.invalid"))
     assert code_of(await exchange(gateway.url, GET)) == (502, "connect_failed")
-
-
-@pytest.fixture
-async def hasty(table: MemoryTable) -> AsyncIterator[Gateway]:
-    # long enough that a busy machine is not taken for a side that stalls
-    timeouts = Timeouts(connect_s=0.4, head_s=5, first_byte_s=1, idle_s=1.5, keep_alive_s=5, linger_s=0.2)
-    async with Gateway(table, timeouts=timeouts) as running:
-        yield running
-
-
-async def test_no_first_byte_in_time(hasty: Gateway, upstream: ScriptedUpstream) -> None:
-    async def script(_: RawRequest, answering: Answering) -> None:
-        await answering.client_closed()
-        answering.close()
-
-    upstream.script = script
-    assert code_of(await exchange(hasty.url, POST)) == (504, "first_byte_timeout")
-    await eventually(lambda: upstream.open_connections == 0)
-
-
-async def test_no_connection_in_time(hasty: Gateway, table: MemoryTable) -> None:
-    # A listening socket whose queue is full answers nothing.
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        address = full.getsockname()
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(address)
-        table.put("provider/default/openai", provider(f"http://127.0.0.1:{address[1]}"))
-        response = await exchange(hasty.url, GET)
-        for filler in fillers:
-            filler.close()
-    assert code_of(response) == (504, "connect_timeout")
-
-
-async def test_a_body_that_stops_coming(hasty: Gateway) -> None:
-    async with await RawClient.connect(hasty.url) as client:
-        await client.send(POST[:-1])
-        assert code_of(await client.read_response()) == (408, "request_timeout")
-        assert await client.read_to_end() == b""
-
-
-async def test_a_stream_that_goes_silent_ends_with_an_error_event(hasty: Gateway, upstream: ScriptedUpstream) -> None:
-    async def script(_: RawRequest, answering: Answering) -> None:
-        await answering.send(SSE + b"\r\n")
-        await answering.send_chunk(b"data: 1\n\n")
-        await answering.client_closed()
-        answering.close()
-
-    upstream.script = script
-    await expect_error_event(hasty, "idle_timeout")
-
-
-async def expect_error_event(gateway: Gateway, code: str) -> None:
-    async with await RawClient.connect(gateway.url) as client:
-        await client.send(POST)
-        await client.read_head()
-        assert await client.read_chunk() == b"data: 1\n\n"
-        event = await client.read_chunk()
-        assert event.startswith(b"event: error\ndata: ")
-        assert event.endswith(b"\n\n")
-        assert json.loads(event.split(b"data: ")[1])["error"]["code"] == code
-        assert await client.read_to_end() == b""
 
 
 @pytest.mark.parametrize("end", [b"data: 1\n\n", b"data: 1\r\n\r\n", b": comment\n\n"])
@@ -323,13 +221,6 @@ async def test_an_http_10_client_sees_a_reset_where_a_reply_is_cut(
     writer.close()
 
 
-async def test_idle_connections_expire(table: MemoryTable, upstream: ScriptedUpstream) -> None:
-    async with Gateway(table, pool_limits=PoolLimits(idle_http_s=0.2), timeouts=FAST) as gateway:
-        assert (await exchange(gateway.url, GET)).status == 200
-        assert upstream.open_connections == 1
-        await eventually(lambda: upstream.open_connections == 0, 5)
-
-
 async def test_a_slow_reader_holds_the_provider_back(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     sent = 0
     total = 64 * 1024 * 1024
@@ -372,30 +263,3 @@ async def test_a_retry_after_the_answer_begins_is_never_made(gateway: Gateway, u
         with pytest.raises(TruncatedError):
             await client.read_response()
     assert len(upstream.requests) == 2
-
-
-async def test_a_client_that_stops_reading_is_cut_off(hasty: Gateway, upstream: ScriptedUpstream) -> None:
-    async def script(_: RawRequest, answering: Answering) -> None:
-        await answering.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            await answering.send_chunk(b"x" * 65536)
-
-    upstream.script = script
-    _, writer = await asyncio.open_connection("127.0.0.1", hasty.port, limit=1000)
-    writer.write(GET)
-    await eventually(lambda: b'"client_stalled"' in hasty.access_log, 10)
-    await eventually(lambda: upstream.open_connections == 0)
-    writer.close()
-
-
-async def test_a_provider_that_takes_no_body_is_given_up(hasty: Gateway, upstream: ScriptedUpstream) -> None:
-    async def on_head(_: RawRequest, answering: Answering) -> None:
-        await eventually(lambda: b'"idle_timeout"' in hasty.access_log, 10)
-        answering.close()
-
-    upstream.on_head = on_head
-    async with await RawClient.connect(hasty.url) as client:
-        sending = asyncio.ensure_future(client.send(build_request("POST", ROUTE + "x", body=b"x" * 2**26)))
-        assert code_of(await client.read_response()) == (504, "idle_timeout")
-        client.abort()
-        await asyncio.gather(sending, return_exceptions=True)
