@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
@@ -48,7 +49,14 @@ class Faults:
 class Upstream:
     """A simulated provider. Its methods may be called from any thread but its own."""
 
-    def __init__(self, style: Style, key: str | None, host: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        style: Style,
+        key: str | None,
+        host: str,
+        loop: asyncio.AbstractEventLoop,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.style = style
         self.key = key
         """The API key it accepts; None accepts any. May be changed at any time, as a provider's user may."""
@@ -60,12 +68,15 @@ class Upstream:
         self.port = 0
         self._host = host
         self._loop = loop
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def url(self) -> str:
         """Its origin, without a path."""
+        if self._tls is not None:
+            return f"https://localhost:{self.port}"
         host = "127.0.0.1" if self._host == "0.0.0.0" else self._host
         return f"http://{host}:{self.port}"
 
@@ -92,7 +103,7 @@ class Upstream:
         for attempt in range(_ATTEMPTS):
             try:
                 chosen = port or free_port()
-                self._server = await asyncio.start_server(self._accept, self._host, chosen, backlog=1024)
+                self._server = await asyncio.start_server(self._accept, self._host, chosen, backlog=1024, ssl=self._tls)
             except OSError:
                 if port or attempt == _ATTEMPTS - 1:
                     raise
@@ -202,9 +213,14 @@ class _Incoming:
 
 @contextmanager
 def start_upstream(
-    style: Style, *, key: str | None = None, host: str = "127.0.0.1", port: int = 0
+    style: Style,
+    *,
+    key: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Upstream]:
-    """Run a simulated provider in a thread of its own."""
+    """Run a simulated provider in a thread of its own; with `tls` its certificate must be for localhost."""
     started = threading.Event()
     stop: asyncio.Event
     upstream: Upstream
@@ -213,7 +229,7 @@ def start_upstream(
     async def serve() -> None:
         nonlocal stop, upstream
         stop = asyncio.Event()
-        upstream = Upstream(style, key, host, asyncio.get_running_loop())
+        upstream = Upstream(style, key, host, asyncio.get_running_loop(), tls)
         try:
             await upstream.listen(port)
         except OSError as error:
