@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Self, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 _LIMIT = 2**20
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"hello":"you"}'
@@ -141,6 +141,12 @@ class ScriptedUpstream:
     recordings: list[Recording] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"<ScriptedUpstream connections={self.connections} requests={len(self.requests)}>"
+
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        printer.text(repr(self))  # hypothesis shows the fields of a dataclass otherwise
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

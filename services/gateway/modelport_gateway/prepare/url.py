@@ -79,4 +79,4 @@ def route_location(location: bytes, base: BaseUrl, route_path: bytes) -> bytes:
         return route_path + path[len(base.path) :]
     if path.split(b"?", 1)[0] == base.path[:-1]:
         return route_path + path[len(base.path) - 1 :]
-    return own + path
+    return own + path if path is location else location

@@ -1,13 +1,16 @@
 """A gateway between raw bytes on both sides, shared by the tests of a module; the provider's side is recorded."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 
 from modelport_testing.gateway_harness import Gateway, MemoryTable
-from modelport_testing.registered import add_model, add_provider, add_virtual_model
-from modelport_testing.scripted_upstream import ScriptedUpstream, answer_ok
+from modelport_testing.registered import add_model, add_provider, add_secret, add_virtual_model
+from modelport_testing.scripted_upstream import ScriptedUpstream, answer_ok, reply_with
+
+SECRET = "sk-dressed"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -17,12 +20,37 @@ async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(shared_upstream: ScriptedUpstream) -> AsyncIterator[Gateway]:
+async def vault() -> AsyncIterator[ScriptedUpstream]:
+    """The secrets service: it knows one value."""
+    body = json.dumps({"name": "key", "workspace": "default", "value": SECRET}).encode()
+    head = b"HTTP/1.1 200 OK\r\nx-modelport-revision: secrets.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with ScriptedUpstream(reply_with(head + body), records=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def table(shared_upstream: ScriptedUpstream) -> MemoryTable:
+    """One provider as plain as can be, and one with all that a registration can add to a request's head."""
     table = MemoryTable()
     add_provider(table, shared_upstream.url, "openai")
     add_model(table, "gpt-4", ("openai", "served/gpt-4"))
     add_virtual_model(table, "gpt-4", "default/gpt-4")
-    async with Gateway(table) as running:
+    add_secret(table, "key")
+    add_provider(
+        table,
+        shared_upstream.url,
+        "dressed",
+        api_key_secret_name="key",
+        auth_header_format="X-Provider-Auth: Key {{ auth_secret }}!",
+        default_extra_headers={"X-Default": "d\xe9faut", "X-Required": "no", "Accept": "application/json"},
+        required_extra_headers={"X-Required": "yes", "via": "somebody"},
+    )
+    return table
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(table: MemoryTable, vault: ScriptedUpstream) -> AsyncIterator[Gateway]:
+    async with Gateway(table, secrets_url=vault.url) as running:
         yield running
 
 
