@@ -91,12 +91,14 @@ class Gateway:
         table: RoutingTable | MakeTable,
         *,
         secrets_url: str = "http://127.0.0.1:1",
+        service_token: str = "service-token",
         timeouts: Timeouts = FAST,
         app: Any = None,
         **options: Any,
     ) -> None:
         self._table = table
         self._secrets_url = secrets_url
+        self._service_token = service_token
         self._timeouts = timeouts
         self._options = options
         self._app = app or echo_path
@@ -140,7 +142,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         table = await self._table() if callable(self._table) else self._table
         async with httpx.AsyncClient(trust_env=False) as http:
-            client = SecretsClient(http, self._secrets_url, "service-token")
+            client = SecretsClient(http, self._secrets_url, self._service_token)
             self.secrets = SecretValues(table, client, clock=self._loop.time)
             options: dict[str, Any] = {"gateway_id": "test", "tick_s": 0.02} | self._options
             self.plane = DataPlane(

@@ -72,8 +72,8 @@ class Reply:
 @st.composite
 def cased(draw: st.DrawFn, name: str) -> bytes:
     """Spell a name in any case."""
-    how = draw(st.sampled_from([str, str.lower, str.upper, str.title, str.swapcase]))
-    return how(name).encode()
+    spellings = [name, name.lower(), name.upper(), name.title(), name.swapcase()]
+    return draw(st.sampled_from(spellings)).encode()
 
 
 _value_bytes = st.lists(st.sampled_from([*range(0x20, 0x7F), 0x09, *range(0x80, 0x100)]), max_size=30).map(bytes)
@@ -93,8 +93,7 @@ def header_lines(draw: st.DrawFn, names: list[str]) -> list[bytes]:
             name = draw(st.text(TOKEN, min_size=1, max_size=12)).encode()
         if name.lower() not in _APART:
             lines.append(name + b":" + draw(values))
-    if lines and draw(st.booleans()):
-        lines.append(draw(st.sampled_from(lines)))
+    lines += draw(st.lists(st.sampled_from(lines), max_size=1)) if lines else []
     if draw(st.integers(0, 3)) == 0:
         others = [name_of(line) for line in lines]
         tokens = draw(st.lists(st.sampled_from([*others, b"keep-alive", b"X-Nowhere", b"", b"te"]), max_size=3))
@@ -141,7 +140,8 @@ def tails(draw: st.DrawFn) -> bytes:
         )
         return "".join(draw(st.lists(pieces, max_size=3)))
 
-    path = "/".join(segment() for _ in range(draw(st.integers(0, 4)))).encode()
+    text = "/".join(segment() for _ in range(draw(st.integers(0, 4))))
+    path = text.encode()
     if draw(st.booleans()):
         path = draw(st.sampled_from([b"v1/", b"/v1/", b"//", b"a/-/", b""])) + path
     if draw(st.integers(0, 3)) == 0:
@@ -182,8 +182,8 @@ def model_bodies(draw: st.DrawFn, named: list[bytes], served: bytes, *, may_be_a
         inserted = b'"model":' + served + (b"," if members else b"")
         return opening + rest + closing, opening + inserted + rest + closing
     at = draw(st.integers(0, len(members)))
-    key = draw(blanks) + draw(st.sampled_from([b'"model"', b'"m\\u006fdel"'])) + draw(blanks) + b":" + draw(blanks)
-    before = opening + b"".join(member + b"," for member in members[:at]) + key
+    model = draw(blanks) + draw(st.sampled_from([b'"model"', b'"m\\u006fdel"'])) + draw(blanks) + b":" + draw(blanks)
+    before = opening + b"".join(member + b"," for member in members[:at]) + model
     after = draw(blanks) + b"".join(b"," + member for member in members[at:]) + closing
     return before + draw(st.sampled_from(named)) + after, before + served + after
 

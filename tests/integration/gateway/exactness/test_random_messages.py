@@ -57,7 +57,8 @@ class Conversation:
         printer.text(repr(self))  # hypothesis shows the fields of a dataclass otherwise
 
     def __repr__(self) -> str:
-        shown = [f"{len(one.raw)} bytes {one.raw[:1000]!r}" for one in (*self.requests, *self.replies)]
+        whole = [request.raw for request in self.requests] + [reply.raw for reply in self.replies]
+        shown = [f"{len(raw)} bytes {raw[:1000]!r}" for raw in whole]
         cuts = [[len(piece) for piece in pieces] for pieces in (*self.writes, *self.answers)]
         return "\n".join(["", *shown, f"cut into {cuts}"])
 
