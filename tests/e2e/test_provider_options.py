@@ -8,9 +8,10 @@ import httpx
 
 from modelport import Modelport
 from modelport_testing.certificates import Authority
-from modelport_testing.journeys import GATEWAY, register
+from modelport_testing.journeys import GATEWAY, gateway_urls, register
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
+from modelport_testing.stack import LocalStack
 from modelport_testing.terminal import Terminal
 from modelport_testing.upstreams import Upstream, start_upstream
 
@@ -24,9 +25,10 @@ def outcome(reply: httpx.Response) -> str:
 
 
 def test_timeouts_and_limits(
-    terminal: Terminal, client: Modelport, base_url: str, workspace: str, openai_upstream: Upstream
+    terminal: Terminal, client: Modelport, shared_stack: LocalStack, workspace: str, openai_upstream: Upstream
 ) -> None:
     register(client, openai_upstream)
+    base_url = gateway_urls(shared_stack)[0]  # the limit counts for each gateway process
     openai_upstream.faults.path_prefix = "/v1/echo"
     openai_upstream.faults.delay_s = 1.5
     update = ["inference", "providers", "update", "openai", "--options"]
