@@ -23,7 +23,9 @@ TIMEOUT_S = 20.0
 async def serve_load(request: RawRequest, answering: Answering) -> None:
     """Answer as the clients below expect it; the script of a ScriptedUpstream."""
     kind, _, number = request.target.rpartition(b"/")[2].partition(b"-")
-    if kind == b"stream":
+    if not number:
+        await answering.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")  # discovery asks for models
+    elif kind == b"stream":
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         await answering.send(head)
         for event in range(EVENTS):
