@@ -110,7 +110,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._before_exit is not None:
             await self._leave(self._before_exit())
-        await _accept_all(sockets or [])
+        await accept_all(sockets or [])
         await super().shutdown(sockets)
         if self.force_exit:
             # uvicorn skips it then; but whoever holds a stream should be told, and a bus be left in good order.
@@ -128,7 +128,7 @@ class _Server(uvicorn.Server):
             logger.error("leaving failed, exiting nevertheless", exc_info=outcome)
 
 
-async def _accept_all(listening: Sequence[socket.socket]) -> None:
+async def accept_all(listening: Sequence[socket.socket]) -> None:
     """Let the loop accept what the kernel has accepted: with its listening socket it would be reset."""
     poll = select.poll()
     for listener in listening:
