@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 import structlog
 
 from modelport_contracts.records import record_key
-from modelport_gateway.account.access_log import AccessLog
+from modelport_gateway.account.access_log import AccessLog, safe
 from modelport_gateway.account.clock import Clock, Ticker
 from modelport_gateway.account.metrics import DataPlaneMetrics, PlaneState
 from modelport_gateway.admit.admission import Limits, admit
@@ -168,7 +168,8 @@ class DataPlane:
                 self._routes.clear()
             route = self._routes[route_part] = parse_route_part(route_part)
         listing = listing_request(head.method, tail, query) if route.kind is OPENAI else None
-        return Call(route, *decode_tail(tail, query), listing)
+        tail, query = decode_tail(tail, query)
+        return Call(route, tail, query, listing=listing, logged_path=safe(route.path + tail))
 
     def begin(self, exchange: Exchange) -> None:
         """Serve a request: at once if nothing has to be waited for, else in a task."""

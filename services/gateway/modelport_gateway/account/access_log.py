@@ -14,12 +14,12 @@ _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 
 
 class Record(NamedTuple):
-    """One finished request. Bytes are as they came and need not be safe in JSON."""
+    """One finished request. Request id, method and provider have no character that JSON would escape."""
 
     request_id: bytes
     method: bytes
-    route: bytes
-    """The route's path and the tail, without the query."""
+    path: bytes
+    """The route's path and the tail, without the query, as `safe` gives it."""
     status: int
     code: str
     """The error's code, or empty."""
@@ -43,20 +43,21 @@ class AccessLog:
         if len(self._pending) >= _MAX_PENDING:
             self.lost += 1
             return
+        request_id, method, path, status, code, provider, bytes_in, bytes_out, duration_s = record
         self._pending.append(
             b'{"time":"%b","id":"%b","method":"%b","path":"%b","status":%d,"code":"%b","provider":"%b",'
             b'"in":%d,"out":%d,"ms":%.2f}\n'
             % (
                 stamp,
-                safe(record.request_id),
-                safe(record.method),
-                safe(record.route),
-                record.status,
-                record.code.encode(),
-                record.provider.encode(),
-                record.bytes_in,
-                record.bytes_out,
-                record.duration_s * 1000,
+                request_id,
+                method,
+                path,
+                status,
+                code.encode(),
+                provider.encode(),
+                bytes_in,
+                bytes_out,
+                duration_s * 1000,
             )
         )
 

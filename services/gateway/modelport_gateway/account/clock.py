@@ -12,10 +12,11 @@ _log = logging.getLogger(__name__)
 class Clock:
     """The time as of the last tick. `monotonic` and `wall` are in seconds."""
 
-    __slots__ = ("_monotonic", "_second", "_wall", "date_line", "now", "stamp")
+    __slots__ = ("_second", "_wall", "date_line", "monotonic", "now", "stamp")
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        """Tells the exact monotonic time, for measuring durations."""
         self._wall = wall
         self.now = 0.0
         """Monotonic."""
@@ -26,13 +27,9 @@ class Clock:
         self._second = -1
         self.tick()
 
-    def monotonic(self) -> float:
-        """Return the exact monotonic time, for measuring durations."""
-        return self._monotonic()
-
     def tick(self) -> None:
         """Look at the clocks again."""
-        self.now = self._monotonic()
+        self.now = self.monotonic()
         wall = self._wall()
         second = int(wall)
         if second != self._second:

@@ -54,15 +54,19 @@ class RouteName:
 class Call:
     """What a request asks for, read from its path; the same for all requests with the same head."""
 
-    __slots__ = ("listing", "query", "route", "start", "start_target", "tail")
+    __slots__ = ("listing", "logged_path", "query", "route", "start", "start_target", "tail")
 
-    def __init__(self, route: RouteName, tail: bytes, query: bytes, listing: str | None = None) -> None:
+    def __init__(
+        self, route: RouteName, tail: bytes, query: bytes, *, listing: str | None = None, logged_path: bytes = b""
+    ) -> None:
         self.route = route
         self.tail = tail
         self.query = query
         """What goes to the provider behind its own path: `tail`, then `query`."""
         self.listing = listing
         """Set where the listing of models is asked for: the wanted id, or empty for all."""
+        self.logged_path = logged_path
+        """Path and tail as the access log takes them."""
         self.start_target: object = None
         self.start = b""
         """Room for prepare/request.py: the beginning of the provider's request, as made for `start_target`."""

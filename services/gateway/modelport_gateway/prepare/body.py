@@ -15,14 +15,12 @@ from modelport_gateway.prepare.splice import Edit, JsonObject, read_object
 class ExtraBody:
     """A provider's extra body members, encoded once."""
 
-    __slots__ = ("default", "required")
+    __slots__ = ("default", "is_empty", "required")
 
     def __init__(self, default: Mapping[str, Any], required: Mapping[str, Any]) -> None:
         self.default = {key: _encode(value) for key, value in default.items() if key not in required}
         self.required = {key: _encode(value) for key, value in required.items()}
-
-    def __bool__(self) -> bool:
-        return bool(self.default) or bool(self.required)
+        self.is_empty = not default and not required
 
 
 def _encode(value: Any) -> bytes:
@@ -77,7 +75,7 @@ def no_json_body() -> BadRequestError:
 
 def edited_body(body: JsonObject, served_id: bytes | None, extra: ExtraBody) -> bytes:
     """Return the body for the provider: `model` set to `served_id` (a JSON string) if given, extras merged."""
-    if not extra:
+    if extra.is_empty:
         return body.body if served_id is None else body.with_model(served_id)
     edits: list[Edit] = []
     members: list[bytes] = []

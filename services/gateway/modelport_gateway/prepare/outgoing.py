@@ -48,7 +48,7 @@ def reads_body(kind: RouteKind, head: RequestHead) -> bool:
 
 def needs_whole_body(head: RequestHead, target: Target) -> bool:
     """Say whether a provider-route body is held back so that the target's extra members can be merged."""
-    return bool(target.extra_body) and has_body(head) and is_json(head) and not is_encoded(head)
+    return not target.extra_body.is_empty and has_body(head) and is_json(head) and not is_encoded(head)
 
 
 def read_body(kind: RouteKind, body: bytes) -> JsonObject | None:
@@ -79,7 +79,7 @@ def outgoing(
     """
     if parsed is not None:
         body = edited_body(parsed, served_id, target.extra_body)
-    elif body and target.extra_body and needs_whole_body(head, target):
+    elif body and not target.extra_body.is_empty and needs_whole_body(head, target):
         body = merge_extra(body, target.extra_body)
     if body is not None:
         framing = length_framing(head, len(body))

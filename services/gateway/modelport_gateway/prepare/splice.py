@@ -19,6 +19,8 @@ _OPEN: Final = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _SEPARATOR: Final = re.compile(rb"[ \t\r\n]*([,}])")
 _MODEL: Final = "model"
+_SLICED: Final = 8 * 1024
+"""Up to here, in bytes, slicing a body and copying the slices takes less time than making views (0.2 us of 0.5)."""
 
 Edit = tuple[int, int, bytes]
 """(start, end, replacement)."""
@@ -60,8 +62,14 @@ class JsonObject:
         """Return the body with `model` set to a JSON value; an absent one becomes the first member."""
         span = self.spans.get(_MODEL)
         if span is not None:
-            view = memoryview(self.body)
-            return b"".join((view[: span[0]], value, view[span[1] :]))
+            start, end = span
+            body = self.body
+            if body[start:end] == value:
+                return body
+            if len(body) > _SLICED:
+                view = memoryview(body)
+                return b"".join((view[:start], value, view[end:]))
+            return b"".join((body[:start], value, body[end:]))
         return self.edited([self.insertion(value)], ())
 
     def insertion(self, value: bytes) -> Edit:

@@ -1,6 +1,5 @@
 """A provider's record, compiled: everything about it that is the same for each request."""
 
-from dataclasses import replace
 from typing import Final
 
 from modelport_contracts.auth_header import (
@@ -115,7 +114,7 @@ class Target:
                 f"(options.ca_secret_name), is no PEM bundle of certificates: {error}; store it again"
             ) from None
         pinned.secret_version = version
-        self.origin = replace(self.base.origin, ca=pinned.ca)
+        self.origin = self.base.origin._replace(ca=pinned.ca)
 
     def drop_secret(self) -> None:
         """Forget the credential: its secret is gone."""

@@ -400,7 +400,7 @@ class Exchange:
             Record(
                 self.request_id,
                 self.head.method,
-                self.call.route.path + self.call.tail,
+                self.call.logged_path,
                 self._reply_status,
                 self.error_code,
                 target.label if target is not None else "",

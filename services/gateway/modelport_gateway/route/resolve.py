@@ -51,15 +51,15 @@ def virtual_model_targets(look: Lookup, workspace: str, name: str) -> tuple[str,
     return compiled_virtual_model(entry).target_keys
 
 
-def entity_choices(look: Lookup, key: str, loop_line: bytes) -> Iterator[Choice]:
-    """Name who serves a model entity, given its record's key; nobody where it does not exist."""
-    entry = look.record(key)
-    if not entry.present:
-        return
-    for serving in compiled_model(entry).servings:
-        provider = look.record(serving.provider_key)
-        if provider.present:
-            yield Choice(compiled_target(provider, loop_line), serving.served_id)
+def entity_choices(look: Lookup, keys: Sequence[str], loop_line: bytes) -> Iterator[Choice]:
+    """Name who serves model entities, given their records' keys, one after the other; nobody those that are gone."""
+    for key in keys:
+        entry = look.record(key)
+        if entry.present:
+            for serving in compiled_model(entry).servings:
+                provider = look.record(serving.provider_key)
+                if provider.present:
+                    yield Choice(compiled_target(provider, loop_line), serving.served_id)
 
 
 def named_model_targets(look: Lookup, workspace: str, model: str) -> tuple[str, ...]:
@@ -72,8 +72,10 @@ def named_model_targets(look: Lookup, workspace: str, model: str) -> tuple[str, 
     if len(model) > MAX_MODEL_ID + len(workspace) + 1:
         raise _no_model(workspace, model)  # nothing that long is ever served; it is not looked up, nor remembered
     stem = model.removeprefix(f"{workspace}/")
-    if is_name(stem) and look.record(record_key("virtual-model", workspace, stem)).present:
-        return virtual_model_targets(look, workspace, stem)
+    if is_name(stem):
+        entry = look.record(record_key("virtual-model", workspace, stem))
+        if entry.present:
+            return compiled_virtual_model(entry).target_keys
     for vendor_id in dict.fromkeys((stem, model)):
         entities = look.index(vendor_index(workspace, vendor_id))
         if len(entities) == 1:
@@ -102,7 +104,7 @@ def find_target(
     else:
         assert model is not None
         targets = named_model_targets(look, route.workspace, model)
-    choice = choose(choice for key in targets for choice in entity_choices(look, key, loop_line))
+    choice = choose(entity_choices(look, targets, loop_line))
     if choice is None:
         raise _nobody(look, route.workspace, model or route.name, targets)
     return choice.target, choice.served_id

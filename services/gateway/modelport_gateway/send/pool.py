@@ -74,7 +74,8 @@ class OriginPool:
         now = self._now()
         while idle:
             connection = idle.pop()
-            if self._is_good(connection, now) and connection.is_quiet():
+            is_good = now < connection.idle_until and now - connection.created_at < self._limits.max_age_s
+            if is_good and connection.is_quiet():
                 self._counts.reused += 1
                 return connection
             connection.discard()
