@@ -51,7 +51,9 @@ lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$$compile pyproject.toml --extra server -c requirements/runtime.txt -o requirements/server.txt && \
 	$$compile pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt && \
 	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt && \
-	echo nemo-platform==0.3.0 | $$compile --no-strip-extras - -o requirements/published-client.txt
+	echo nemo-platform==0.3.0 | $$compile --no-strip-extras - -o requirements/published-client.txt && \
+	echo 'litellm[proxy]==1.106.2' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-litellm.txt && \
+	echo 'nemo-platform[services]==0.3.0' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-platform.txt
 
 clean:  ## remove .venv and what tools have left; the data folder stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
@@ -90,7 +92,7 @@ postgres:
 	  || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
 	  || { echo "PostgreSQL is missing: apt-get install postgresql (Debian), brew install postgresql (macOS)" >&2; exit 1; }
 
-bench: $(VENV)/installed-dev  ## measure start, propagation and requests/s against nginx (needs wrk, nginx); ARGS=--write
+bench: $(VENV)/installed-dev  ## measure speed beside nginx (needs wrk, nginx); ARGS=--quick, or --help for all options
 	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_bench $(ARGS)
 
 compose-init:  ## make the compose stack's keys and passwords in .compose/; then: docker compose up -d

@@ -1,10 +1,14 @@
 """Measures Modelport beside nginx: `make bench`. Needs wrk, nginx and Linux; talks to loopback only.
 
-    make bench                        all of it, about ten minutes on a quiet machine
-    make bench ARGS=--write           the same, and writes docs/benchmarks.md and docs/benchmarks.json
-    make bench ARGS=--quick           the targets alone, about 90 seconds: what to run while making something faster
-    make bench ARGS="--quick --only requests"   without event streams and start times: about 50 seconds
-    make bench ARGS="--json a.json"   keeps the raw figures
+    make bench                               requests, event streams, start: some eight minutes on a quiet machine
+    make bench ARGS=--write                  the same, and writes docs/benchmarks.md and docs/benchmarks.json
+    make bench ARGS=--quick                  the targets alone, about 90 seconds: while making something faster
+    make bench ARGS="--quick --only requests"    without event streams and start: about 50 seconds
+    make bench ARGS="--only soak --soak 2"   only memory under load, for two minutes (10 by default)
+    make bench ARGS="--gateways 2"           also two gateway processes behind one port
+    make bench ARGS="--with litellm"         also LiteLLM's proxy, or portkey, or platform; each is installed into the
+                                             user's cache folder at first (MODELPORT_BENCH_CACHE)
+    make bench ARGS="--json a.json"          keeps the raw figures
 
 What is quoted are ratios within one run; read CPU per request first where others use the machine, and repeat.
 """
@@ -24,7 +28,8 @@ from pathlib import Path
 
 from modelport_bench import nginx, page, wrk
 from modelport_bench.figures import Figures
-from modelport_bench.run import PARTS, Plan, measure
+from modelport_bench.others import KNOWN
+from modelport_bench.run import MORE_PARTS, PARTS, Plan, measure
 from modelport_bench.workload import ALL_CASES, DIRECT, NGINX, OPENAI_ROUTE, PROVIDER_ROUTE, QUICK_CASES, TARGETS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,8 +40,15 @@ def _arguments() -> argparse.Namespace:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="only what the targets need, and shorter")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given again")
+    parser.add_argument("--only", choices=PARTS + MORE_PARTS, action="append", help="only this; may be given again")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gateways", type=int, metavar="N", help="also up to N gateway processes behind one port")
+    parser.add_argument(
+        "--soak", type=float, nargs="?", const=10, metavar="MINUTES", help="also memory under load, 10 minutes"
+    )
+    parser.add_argument(
+        "--with", dest="others", choices=[*KNOWN], action="append", default=[], help="also this gateway; repeatable"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures there")
     return parser.parse_args()
@@ -77,8 +89,9 @@ def main() -> int:
     if problem := _missing():
         print(problem, file=sys.stderr)
         return 1
+    more = [part for part in MORE_PARTS if getattr(options, part) is not None]
     plan = Plan(
-        parts=tuple(options.only or PARTS),
+        parts=tuple(options.only or (*PARTS, *more)),
         rounds=options.rounds,
         seconds=(1, 1) if options.quick else (2, 1),
         targets=(DIRECT, NGINX, PROVIDER_ROUTE, OPENAI_ROUTE) if options.quick else TARGETS,
@@ -86,6 +99,9 @@ def main() -> int:
         events=100 if options.quick else 200,
         starts=1 if options.quick else 3,
         changes=20 if options.quick else 50,
+        gateways=options.gateways or 2,
+        soak_minutes=options.soak or 10,
+        others=tuple(dict.fromkeys(options.others)),
     )
     figures = Figures(
         machine=_machine(),

@@ -76,6 +76,8 @@ class Other:
 
     version: str
     configured: str
+    compared_with: str
+    """Our route that does the like."""
     cell: Cell
     memory_mib: float
 

@@ -8,6 +8,7 @@ from modelport_bench.targets import judge
 from modelport_bench.workload import NGINX, TITLES
 
 MARK = "<!-- figures -->"
+NO_GATEWAY = "-"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -116,13 +117,13 @@ def scaling(cells: dict[int, list[Cell]]) -> str:
     """List what several gateway processes answer together."""
     rows = [
         (
-            f"{number}",
+            f"{number or NO_GATEWAY}",
             TITLES[cell.target],
             cell.case,
             f"{statistics.median(cell.rates):,.0f}",
             f"{statistics.median(cell.cpu_us):.0f}",
         )
-        for number, found in cells.items()
+        for number, found in sorted(cells.items())
         for cell in found
     ]
     return table(("gateways", "", "case", "requests/s", "CPU us"), rows)

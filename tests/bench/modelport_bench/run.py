@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from modelport_bench import nginx, platform, proc, rounds, sse
-from modelport_bench.figures import Figures, Memory, StreamFigures
+from modelport_bench import nginx, others, platform, proc, rounds, scaling, sse
+from modelport_bench.figures import Cell, Figures, Memory, Other, StreamFigures
+from modelport_bench.others import OtherGateway
 from modelport_bench.rounds import Target
+from modelport_bench.soak import soak
 from modelport_bench.workload import DIRECT, INFERENCE, MAIN, NGINX, PROVIDER_ROUTE, ROUTES, SSE_PROVIDER, TAIL, Case
 from modelport_testing.stack import LocalStack
 
 PARTS: Final = ("requests", "streams", "start")
+MORE_PARTS: Final = ("gateways", "soak")
+"""What is measured only when it is asked for."""
 _FIRST_EVENT_STREAMS = 32
 _FIRST_EVENT_TIMES = 16
 _FIRST_EVENT_EVENTS = 10
@@ -35,6 +39,9 @@ class Plan:
     """Of each steady stream, 20 a second."""
     starts: int
     changes: int
+    gateways: int
+    soak_minutes: float
+    others: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,23 +62,67 @@ def measure(folder: Path, plan: Plan, figures: Figures, tell: Callable[[str], No
             tell("start times")
             (folder / "start").mkdir()
             figures.start_s = platform.start_times(folder / "start", plan.starts)
-        (folder / "stack").mkdir()
-        with platform.running(LocalStack(folder / "stack/data", folder / "stack/console.txt")) as stack:
-            (gateway,) = platform.gateway_pids(stack)
-            at_start = proc.memory_mib(gateway)
-            platform.register(stack, found.upstream.url, found.streams)
-            if "requests" in plan.parts:
-                targets = request_targets(found, stack.base_url, gateway)
-                chosen = {name: targets[name] for name in plan.targets}
-                figures.cells = rounds.measure(folder, chosen, plan.cases, plan.rounds, plan.seconds, tell)
-            if "streams" in plan.parts:
-                figures.streams = streams(found, stack.base_url, gateway, plan.events, tell)
-            if "start" in plan.parts:
-                tell("changes")
-                figures.create_to_first_answer_s = platform.time_to_first_answer(
-                    stack, found.upstream.url, plan.changes
-                )
-            figures.memory = Memory(at_start, proc.memory_mib(gateway, "VmHWM"))
+        if {*PARTS} & {*plan.parts}:
+            _measure_one_gateway(found, plan, figures, tell)
+        if "gateways" in plan.parts:
+            upstreams = found.upstream.url, found.streams
+            proxy = Target(found.proxy.url, (found.proxy.worker,))
+            figures.scaling = scaling.measure(folder, plan.gateways, upstreams, proxy, plan.rounds, tell)
+        if "soak" in plan.parts:
+            with _stack(found, "soak") as (stack, gateway):
+                log = stack.data_dir / "logs/modelport_gateway.log"
+                figures.soak = soak(folder, stack.base_url, gateway, log, plan.soak_minutes, tell)
+
+
+def _measure_one_gateway(found: Place, plan: Plan, figures: Figures, tell: Callable[[str], None]) -> None:
+    with _stack(found, "stack") as (stack, gateway):
+        at_start = proc.memory_mib(gateway)
+        if "requests" in plan.parts:
+            _measure_requests(found, stack.base_url, gateway, plan, figures, tell)
+        if "streams" in plan.parts:
+            figures.streams = streams(found, stack.base_url, gateway, plan.events, tell)
+        if "start" in plan.parts:
+            tell("changes")
+            seconds = platform.time_to_first_answer(stack, found.upstream.url, plan.changes)
+            figures.create_to_first_answer_s = seconds
+        figures.memory = Memory(at_start, proc.memory_mib(gateway, "VmHWM"))
+
+
+def _measure_requests(
+    found: Place, base_url: str, gateway: int, plan: Plan, figures: Figures, tell: Callable[[str], None]
+) -> None:
+    ours = request_targets(found, base_url, gateway)
+    with contextlib.ExitStack() as running:
+        beside: dict[str, OtherGateway] = {}
+        for name in plan.others:
+            tell(f"starting {name}")
+            (found.folder / name).mkdir()
+            start = others.KNOWN[name](found.folder / name, found.upstream.url)
+            beside[name] = running.enter_context(start)
+        targets = {name: ours[name] for name in plan.targets} | {name: one.target for name, one in beside.items()}
+        tell("warming up")
+        cells = rounds.measure(found.folder, targets, plan.cases, plan.rounds, plan.seconds, tell)
+        figures.cells = [cell for cell in cells if cell.target not in beside]
+        for cell in cells:
+            if cell.target in beside:
+                figures.others[cell.target] = _other(beside[cell.target], cell)
+
+
+def _other(gateway: OtherGateway, cell: Cell) -> Other:
+    memory = proc.memory_mib(gateway.pid)
+    return Other(gateway.version, gateway.configured, gateway.compared_with, cell, memory)
+
+
+@contextlib.contextmanager
+def _stack(found: Place, name: str) -> Iterator[tuple[LocalStack, int]]:
+    """Run a stack of one gateway that knows the providers; yield it and the gateway's process id."""
+    folder = found.folder / name
+    folder.mkdir()
+    stack = LocalStack(folder / "data", folder / "console.txt")
+    with platform.running(stack):
+        (gateway,) = platform.gateway_pids(stack)
+        platform.register(stack, found.upstream.url, found.streams)
+        yield stack, gateway
 
 
 @contextlib.contextmanager

@@ -164,15 +164,15 @@ def _soak(soak: Soak) -> Row:
 
 def _others(figures: Figures) -> list[Row]:
     rows = []
-    ours = figures.cell(MAIN.name, OPENAI_ROUTE)
     for name, other in figures.others.items():
+        ours = figures.cell(MAIN.name, other.compared_with)
         if ours is None:
             continue
         rate = statistics.median(other.cell.rates)
-        times, least = statistics.median(ours.rates) / rate, MIN_TIMES[name]
+        times, least = ratio(ours.rates, other.cell.rates), MIN_TIMES[name]
         rows.append(
             Row(
-                f"OpenAI route against {name} {other.version}",
+                f"{TITLES[other.compared_with]} against {name} {other.version}",
                 f">= {least} x",
                 f"{times:.0f} x ({name}: {rate:,.0f}/s)",
                 times >= least,

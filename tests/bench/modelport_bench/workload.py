@@ -1,6 +1,7 @@
 """What is sent, what comes back, and in which combinations it is measured."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,7 +103,8 @@ class Case:
         """What the tables and the JSON call it."""
         headers = "3 headers" if self.few_headers else "16 headers"
         body = "10 KB up" if self.large_request else "0.1 KB up"
-        return f"{self.connections} connections, {headers}, {body}, {self.reply} down"
+        connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
+        return f"{connections}, {headers}, {body}, {self.reply} down"
 
     @property
     def tail(self) -> str:
@@ -114,11 +116,11 @@ class Case:
         """The request's body."""
         return LARGE_REQUEST if self.large_request else SMALL_REQUEST
 
-    def request(self, host: str, path: str) -> bytes:
-        """Return the whole request as it goes over the wire."""
-        headers = FEW_HEADERS if self.few_headers else SDK_HEADERS
+    def request(self, host: str, path: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+        """Return the whole request as it goes over the wire; `headers` replace or follow the usual ones."""
+        usual = dict(FEW_HEADERS if self.few_headers else SDK_HEADERS)
         lines = [f"POST {path} HTTP/1.1", f"Host: {host}"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        lines += [f"{name}: {value}" for name, value in (usual | dict(headers)).items()]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
 
