@@ -69,7 +69,7 @@ def judge(figures: Figures) -> list[Row]:
         rows.append(Row("memory at start", f"< {MAX_START_MIB} MiB", f"{start:.0f} MiB", start < MAX_START_MIB))
     if figures.soak is not None:
         rows.append(_soak(figures.soak))
-    return rows + _others(figures)
+    return rows + _scaling(figures) + _others(figures)
 
 
 def _throughput(route: str, ours: Cell, nginx: Cell) -> list[Row]:
@@ -127,16 +127,13 @@ def _tail(route: str, ours: Cell, nginx: Cell) -> Row:
 
 def _streams(streams: StreamFigures) -> list[Row]:
     rows = []
-    seen = streams.steady.get(PROVIDER_ROUTE)
-    if seen is not None:
-        rows.append(
-            Row(
-                f"{seen.streams} event streams",
-                "none stalls, 0 lost events",
-                f"{seen.stalled_streams} stall, {seen.lost} lost of {seen.events:,} events",
-                seen.stalls == 0 and seen.lost == 0,
-            )
-        )
+    seen, plain = streams.steady.get(PROVIDER_ROUTE), streams.steady.get(DIRECT)
+    if seen is not None and plain is not None:
+        measured = f"{seen.stalled_streams} stall, {seen.lost} lost of {seen.events:,} events"
+        if plain.stalls or plain.lost:
+            measured += f" (void: directly {plain.stalled_streams} stall, {plain.lost} lost)"
+        met = not (seen.stalls or seen.lost or plain.stalls or plain.lost)
+        rows.append(Row(f"{seen.streams} event streams", "none stalls, 0 lost events", measured, met))
     ours, direct = streams.first.get(PROVIDER_ROUTE), streams.first.get(DIRECT)
     if ours is not None and direct is not None:
         added = percentile(ours.first_event_ms, 0.99) - percentile(direct.first_event_ms, 0.99)
@@ -160,6 +157,22 @@ def _soak(soak: Soak) -> Row:
         f"{rise:+.2f} MiB, {settled[0]:.0f} to {settled[-1]:.0f} MiB",
         rise < MAX_SOAK_MIB,
     )
+
+
+def _scaling(figures: Figures) -> list[Row]:
+    most = max(figures.scaling, default=1)
+    found = {
+        number: cell
+        for number, cells in figures.scaling.items()
+        for cell in cells
+        if (cell.case, cell.target) == (MAIN.name, PROVIDER_ROUTE)
+    }
+    if most == 1 or not {1, most} <= {*found}:
+        return []
+    times = ratio(found[most].rates, found[1].rates)
+    rate = statistics.median(found[most].rates)
+    what = f"{most} gateway processes, provider route, 32 connections: requests/s"
+    return [Row(what, "more than of one", f"{times:.2f} x ({rate:,.0f}/s)", times > 1)]
 
 
 def _others(figures: Figures) -> list[Row]:
