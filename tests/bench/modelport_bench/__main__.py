@@ -1,8 +1,8 @@
 """Measures Modelport beside nginx: `make bench`. Needs wrk, nginx and Linux; talks to loopback only.
 
-    make bench                               requests, event streams, start: some eight minutes on a quiet machine
+    make bench                               requests, event streams, start: some nine minutes on a quiet machine
     make bench ARGS=--write                  the same, and writes docs/benchmarks.md and docs/benchmarks.json
-    make bench ARGS=--quick                  the targets alone, about 90 seconds: while making something faster
+    make bench ARGS=--quick                  the targets alone, under two minutes: while making something faster
     make bench ARGS="--quick --only requests"    without event streams and start: about 50 seconds
     make bench ARGS="--only soak --soak 2"   only memory under load, for two minutes (10 by default)
     make bench ARGS="--gateways 2"           also two gateway processes behind one port
@@ -20,6 +20,7 @@ import os
 import platform as python_platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,7 @@ def main() -> int:
         targets=(DIRECT, NGINX, PROVIDER_ROUTE, OPENAI_ROUTE) if options.quick else TARGETS,
         cases=QUICK_CASES if options.quick else ALL_CASES,
         events=100 if options.quick else 200,
+        first_event_rounds=min(options.rounds, 3) if options.quick else options.rounds,
         starts=1 if options.quick else 3,
         changes=20 if options.quick else 50,
         gateways=options.gateways or 2,
@@ -111,6 +113,8 @@ def main() -> int:
         rounds=options.rounds,
     )
     started = time.monotonic()
+    # Whoever ends this ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def tell(what: str) -> None:
         print(f"{time.monotonic() - started:4.0f} s  {what}", file=sys.stderr, flush=True)

@@ -49,10 +49,16 @@ class Cell:
 
 @dataclass
 class StreamFigures:
-    """The event streams by target: all at once, and the few whose first event is timed."""
+    """The event streams by target."""
 
     steady: dict[str, Streams] = field(default_factory=dict)
-    first: dict[str, Streams] = field(default_factory=dict)
+    """Many for long."""
+    first: dict[str, list[Streams]] = field(default_factory=dict)
+    """The few whose first event is timed, round by round."""
+
+    def first_event_ms(self, target: str, share: float) -> list[float]:
+        """Return a percentile of the time to the first event, of each round."""
+        return [percentile(seen.first_event_ms, share) for seen in self.first.get(target, [])]
 
 
 @dataclass

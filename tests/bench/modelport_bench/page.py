@@ -93,9 +93,9 @@ def streams(figures: StreamFigures) -> str:
     first = [
         (
             TITLES[target],
-            f"{len(seen.first_event_ms)}",
-            f"{percentile(seen.first_event_ms, 0.5):.2f}",
-            f"{percentile(seen.first_event_ms, 0.99):.2f}",
+            f"{sum(len(one.first_event_ms) for one in seen)}",
+            f"{statistics.median(figures.first_event_ms(target, 0.5)):.2f}",
+            f"{statistics.median(figures.first_event_ms(target, 0.99)):.2f}",
         )
         for target, seen in figures.first.items()
     ]

@@ -13,6 +13,8 @@ from typing import cast
 import httptools
 import uvloop
 
+from modelport_bench.wrk import LoadError
+
 EVERY_MS = 50
 STALL_S = 0.25
 """A gap of five intervals. Somebody who reads along sees a pause from about a quarter of a second on; below it are the
@@ -165,6 +167,10 @@ async def _run(host: str, message: bytes, streams: int, events: int, times: int)
 def run(host: str, path: str, head: bytes, *, streams: int, events: int, times: int = 1) -> Streams:
     """Open `streams` streams of `events` events at `host` ("address:port"), each `times` times in a row.
 
-    Raises ExceptionGroup where a stream was not answered with 200 or took half a minute longer than it should.
+    Raises LoadError where a stream was not answered with 200 or took half a minute longer than it should.
     """
-    return uvloop.run(_run(host, request(host, path, events, head), streams, events, times))
+    try:
+        return uvloop.run(_run(host, request(host, path, events, head), streams, events, times))
+    except ExceptionGroup as errors:
+        first = errors.exceptions[0]
+        raise LoadError(f"{len(errors.exceptions)} of {streams} streams at {host}{path} failed: {first!r}") from first

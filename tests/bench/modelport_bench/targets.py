@@ -9,7 +9,6 @@ from modelport_bench.figures import (
     Soak,
     StreamFigures,
     difference,
-    percentile,
     ratio,
     slope,
     worst_of_the_middle,
@@ -134,9 +133,9 @@ def _streams(streams: StreamFigures) -> list[Row]:
             measured += f" (void: directly {plain.stalled_streams} stall, {plain.lost} lost)"
         met = not (seen.stalls or seen.lost or plain.stalls or plain.lost)
         rows.append(Row(f"{seen.streams} event streams", "none stalls, 0 lost events", measured, met))
-    ours, direct = streams.first.get(PROVIDER_ROUTE), streams.first.get(DIRECT)
-    if ours is not None and direct is not None:
-        added = percentile(ours.first_event_ms, 0.99) - percentile(direct.first_event_ms, 0.99)
+    ours, direct = (streams.first_event_ms(target, 0.99) for target in (PROVIDER_ROUTE, DIRECT))
+    if ours and direct:
+        added = difference(ours, direct)
         rows.append(
             Row(
                 "added time to first event, p99 at 32 streams",

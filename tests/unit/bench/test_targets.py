@@ -59,8 +59,8 @@ def test_latency_is_what_is_added_to_the_direct_way() -> None:
 @pytest.mark.parametrize(("stalls", "lost", "met"), [(0, 0, True), (1, 0, False), (0, 1, False)])
 def test_streams_may_neither_stall_nor_lose(stalls: int, lost: int, met: bool) -> None:
     first = {
-        DIRECT: Streams(first_event_ms=[1.0] * 100),
-        PROVIDER_ROUTE: Streams(first_event_ms=[2.0] * 98 + [3.5, 9.0]),
+        DIRECT: [Streams(first_event_ms=[1.0] * 100)],
+        PROVIDER_ROUTE: [Streams(first_event_ms=[2.0] * 98 + [3.5, 9.0])],
     }
     steady = {
         DIRECT: Streams(),
@@ -130,7 +130,7 @@ def test_the_page_says_everything_once() -> None:
         start_s=[2.5],
         create_to_first_answer_s=[0.02],
         memory=Memory(74, 80),
-        streams=StreamFigures({DIRECT: seen, PROVIDER_ROUTE: seen}, {DIRECT: seen, PROVIDER_ROUTE: seen}),
+        streams=StreamFigures({DIRECT: seen, PROVIDER_ROUTE: seen}, {DIRECT: [seen], PROVIDER_ROUTE: [seen]}),
         scaling={0: [cell(MAIN.name, NGINX, 1, 1)], 2: [cell(MAIN.name, PROVIDER_ROUTE, 15_000, 50)]},
         soak=Soak([60.0] * 60),
         others={"litellm": Other("1", "plain", OPENAI_ROUTE, cell(MAIN.name, "litellm", 70, 1), 300)},
