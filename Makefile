@@ -8,7 +8,7 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench help up install test test-published-client check format lock clean postgres compose-init test-compose
+.PHONY: bench fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -28,6 +28,13 @@ test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k
 test-published-client: $(VENV)/installed-dev  ## run the published nemo-platform client against it (downloads 0.5 GB, once)
 	@MODELPORT_PUBLISHED_CLIENT=`$(BIN)/python tools/published_client.py` && export MODELPORT_PUBLISHED_CLIENT && \
 	$(BIN)/python -m pytest -n 2 -m published_client tests/published_client $(ARGS)
+
+FUZZ_SECONDS := 60
+fuzz: $(VENV)/installed-dev requirements/fuzz.txt  ## look for bodies that the splice gets wrong, for FUZZ_SECONDS=60
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@mkdir -p .fuzz/splice
+	@PYTHONPATH=tests/support $(BIN)/python tests/fuzz/splice.py -max_total_time=$(FUZZ_SECONDS) -verbosity=0 \
+	  -artifact_prefix=.fuzz/ .fuzz/splice tests/fuzz/corpus/splice
 
 check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel contents, generated documents
 	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
@@ -50,13 +57,14 @@ lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$$compile pyproject.toml --extra local --extra openai -o requirements/runtime.txt && \
 	$$compile pyproject.toml --extra server -c requirements/runtime.txt -o requirements/server.txt && \
 	$$compile pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt && \
+	$$compile --group fuzz -o requirements/fuzz.txt && \
 	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt && \
 	echo nemo-platform==0.3.0 | $$compile --no-strip-extras - -o requirements/published-client.txt && \
 	echo 'litellm[proxy]==1.106.2' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-litellm.txt && \
 	echo 'nemo-platform[services]==0.3.0' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-platform.txt
 
 clean:  ## remove .venv and what tools have left; the data folder stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz dist
 
 # The stamps: nothing is installed while the locks and the project are unchanged.
 $(VENV)/installed-runtime: requirements/runtime.txt $(PROJECT) $(BIN)/python
