@@ -52,6 +52,15 @@ def lock(name: str) -> str:
     return LOCK_PREFIX + name
 
 
+def gateways(run_id: str) -> str:
+    """Name the hash of the gateways' records, one field a process (modelport_routing.fleet).
+
+    Not under `rt:`: an acknowledgement must not be pushed as a change that asks for acknowledgements. Each run of a
+    server has its own, so that an old dump brings back no record.
+    """
+    return f"gateways:{run_id}"
+
+
 def source_of(key: str) -> Source:
     """Return which source owns a record's key. Raises KeyError for a kind this release does not know."""
     kind: str = key.partition("/")[0]

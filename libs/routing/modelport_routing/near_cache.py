@@ -20,15 +20,13 @@ from modelport_routing import keys
 from modelport_routing.connection import Connection, ConnectionLostError, RedisAddress, Reply
 from modelport_routing.entries import MAX_ABSENT, MAX_PRESENT, Entries, Entry, IndexEntry, Indexes
 from modelport_routing.errors import TableAwayError
-from modelport_routing.rows import Row, Verdict, epoch_is_current, judge, parse_row
+from modelport_routing.keeping import keep_connected
+from modelport_routing.rows import Row, Verdict, epoch_is_current, judge, parse_row, run_id_of
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 0.01
-MAX_RETRY_S = 0.5
 GRACE_S = 1.0
 """For so long after a loss, a look-up of something unknown waits for the next connection."""
-_CHECK_EVERY_S = 0.25
 _RESULT = asyncio.Future["Entry | None"]
 _INDEX_RESULT = asyncio.Future["IndexEntry | None"]
 _AWAY = "Redis is away and this route is not known here; try again shortly"
@@ -92,6 +90,16 @@ class NearCache:
         return self._connection is not None
 
     @property
+    def connection(self) -> Connection | None:
+        """The one connection, for what must travel in its order; None while there is none."""
+        return self._connection
+
+    @property
+    def run_id(self) -> str:
+        """Which run of the server the connection leads to, or led to."""
+        return self._run_id
+
+    @property
     def present_entries(self) -> int:
         """How many records are known here."""
         return len(self._entries.present)
@@ -105,7 +113,9 @@ class NearCache:
         """Begin connecting; returns at once."""
         if self._keeping is None:
             self._lost_at = asyncio.get_running_loop().time()
-            self._keeping = asyncio.create_task(self._keep(), name="near cache connection")
+            self._keeping = asyncio.create_task(
+                keep_connected(self._address, self._connect, self._disconnected), name="near cache connection"
+            )
 
     async def close(self) -> None:
         """Close the connection."""
@@ -321,36 +331,13 @@ class NearCache:
 
     # ---------------------------------------------------------------------------------------------- connection
 
-    async def _keep(self) -> None:
-        retry_s, away = FIRST_RETRY_S, False
-        while True:
-            try:
-                connection = await self._connect()
-            except (OSError, TimeoutError, hiredis.ReplyError) as error:
-                if not away:
-                    reason = str(error) or type(error).__name__
-                    logger.warning("Redis at %s is away, trying again: %s", self._address, reason)
-                    away = True
-                await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, MAX_RETRY_S)
-                continue
-            retry_s, away = FIRST_RETRY_S, False
-            try:
-                while not connection.lost.done():
-                    await asyncio.wait([connection.lost], timeout=_CHECK_EVERY_S)
-                    connection.check()
-            finally:
-                connection.abort()
-                self._disconnected()
-            logger.warning("connection to Redis at %s lost", self._address)
-
     async def _connect(self) -> Connection:
         """Open the connection; it may be used once Redis tracks it and the server is known."""
         connection = await Connection.open(self._address, self._on_push, name=self._name)
         try:
             async with asyncio.timeout(GRACE_S):
                 await connection.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", keys.PREFIX)
-                self._run_id = _run_id(await connection.call("INFO", "server"))
+                self._run_id = run_id_of(await connection.call("INFO", "server"))
         except BaseException:
             connection.abort()
             raise
@@ -410,15 +397,6 @@ class NearCache:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
-
-
-def _run_id(info: bytes | str) -> str:
-    text = info if isinstance(info, str) else _text(info)
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == "run_id":
-            return value.strip()
-    raise ConnectionLostError("the server did not say its run_id")
 
 
 def _ignore(_: Reply) -> None:

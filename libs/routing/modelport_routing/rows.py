@@ -64,6 +64,16 @@ def epoch_is_current(epoch: str | None, run_id: str) -> bool:
     return epoch is not None and epoch.partition(":")[0] == run_id
 
 
+def run_id_of(info: bytes | str) -> str:
+    """Return the run id in a server's answer to INFO. Raises ConnectionError where there is none."""
+    text = info if isinstance(info, str) else info.decode(errors="replace")
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value.strip()
+    raise ConnectionError("the server did not say its run_id")
+
+
 def judge(epoch: str | None, mark: str | None, row: Row | None, run_id: str) -> Verdict:
     """Judge what was read in one MGET (docs/propagation.md, rules 12 and 13).
 

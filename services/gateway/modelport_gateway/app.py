@@ -17,6 +17,7 @@ from modelport_contracts.records import SOURCES
 from modelport_gateway.account.access_log import AccessLog
 from modelport_gateway.account.exposition import DataPlaneFamilies
 from modelport_gateway.account.sink import Sink
+from modelport_gateway.api.health import edge_router
 from modelport_gateway.api.ready import ready_router
 from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.front_door.forward import Service, front_door_router
@@ -24,7 +25,7 @@ from modelport_gateway.front_door.platform import DESCRIPTION, Platform, platfor
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
 from modelport_gateway.send.tls import system_context
 from modelport_gateway.settings import GatewaySettings
-from modelport_gateway.sync.exposition import table_families
+from modelport_gateway.sync.exposition import fleet_families, table_families
 from modelport_gateway.sync.route_sync import RouteSync
 from modelport_gateway.sync.sources import SourceClient
 from modelport_kit import http
@@ -35,7 +36,7 @@ from modelport_kit.metrics.parts import bus_families, loop_families
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.settings import SettingsError, load, read_secret_file
-from modelport_routing import NearCache, RouteWriter
+from modelport_routing import Fence, GatewayWatch, Lease, NearCache, RouteWriter
 
 logger = structlog.get_logger(__name__)
 
@@ -63,6 +64,9 @@ class Gateway:
         self._bus = Bus(settings.nats_url, name="modelport-gateway")
         self._writer = RouteWriter(settings.redis_url)
         self._table = NearCache(settings.redis_url, literal=not settings.near_cache)
+        self._lease = Lease()
+        self._fence = Fence(self._table, self._lease, gateway_id=gateway_id, on_join=self._join)
+        self._watch = GatewayWatch(settings.redis_url, boot_id=self._fence.boot_id)
         self._sync = RouteSync(
             self._bus, self._writer, self._table, [SourceClient(name, self._sources[name]) for name in SOURCES]
         )
@@ -77,26 +81,30 @@ class Gateway:
                 grace_s=settings.stale_secret_s,
             ),
             gateway_id=gateway_id,
+            lease=self._lease if settings.lease else None,
             own_addresses=self._own_addresses(),
             access_log=access_log,
             cors_origins=settings.cors_origins,
             tls=_tls(settings),
         )
+        self.data_plane.is_serving = False
         self.readiness = Readiness(self._conditions())
         self.app = http.make_app(
             "Modelport", DESCRIPTION, lifespan=self._lifespan, readiness=self.readiness, metrics=self.metrics
         )
         self.app.state.readiness = self.readiness
-        self.app.state.table = self._table
+        self.app.state.lease = self._lease
+        self.app.state.watch = self._watch
         self.app.state.front_door = self._front_door
-        self.app.state.platform = Platform(self._front_door, self._connections(), gateway_id, settings.metrics_urls)
-        for router in (platform_router(), ready_router(), front_door_router()):
+        self.app.state.platform = Platform(self._front_door, self._connections(), self._watch, settings.metrics_urls)
+        for router in (platform_router(), edge_router(), ready_router(), front_door_router()):
             self.app.include_router(router)
         self._loops = BackgroundLoops()
         self._loops.add("route changes", self._sync.run_consumer)
         self._loops.add("route repair", self._sync.run_reconciler)
         self.metrics.add(DataPlaneFamilies(self.data_plane.metrics, self.data_plane.state, access_log).collect)
         self.metrics.add(lambda: table_families(self._table, self._sync.reconcilers))
+        self.metrics.add(lambda: fleet_families(self._fence, self._lease, self._watch))
         self.metrics.add(lambda: bus_families(self._bus))
         self.metrics.add(lambda: loop_families(self._loops.failures))
 
@@ -112,7 +120,7 @@ class Gateway:
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         """What must have been up once before this gateway takes requests (docs/wire.md, 3.7)."""
         return {
-            "redis": lambda: self._table.connected,
+            "redis": lambda: self._fence.has_joined,
             "models": lambda: "models" in self._table.complete,
             "secrets": lambda: "secrets" in self._table.complete,
         }
@@ -128,12 +136,19 @@ class Gateway:
                 await stack.enter_async_context(client)
             await stack.enter_async_context(self._writer)
             await stack.enter_async_context(self._table)
+            await stack.enter_async_context(self._watch)
+            # Runs after the data plane has ended its last request: until then others must count on this process.
+            stack.push_async_callback(self._fence.leave)
             await stack.enter_async_context(self._bus)
             self._loops.start()
             stack.push_async_callback(self._loops.stop)
             self.data_plane.start()
             stack.push_async_callback(self.data_plane.close)
             yield
+
+    def _join(self) -> None:
+        """Admit inference: from now on others wait for this process before they call a change applied (rule 22)."""
+        self.data_plane.is_serving = True
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -145,6 +160,7 @@ class Gateway:
         """Say no to readiness probes and close connections after their replies, while requests are still taken."""
         self.readiness.draining = True
         self.data_plane.begin_drain()
+        self._watch.end_waits()
         await asyncio.sleep(self._settings.lame_duck_s)
 
 

@@ -59,6 +59,7 @@ from modelport_gateway.send.pool import Pool, PoolLimits
 from modelport_gateway.send.resolver import Resolver
 from modelport_gateway.send.tls import ClientTls
 from modelport_routing.errors import TableAwayError
+from modelport_routing.lease import Lease
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ class DataPlane:
         table: RoutingTable,
         secrets: SecretValues,
         gateway_id: str,
+        lease: Lease | None = None,
         own_addresses: Iterable[tuple[str, int]],
         access_log: AccessLog,
         limits: Limits | None = None,
@@ -92,6 +94,7 @@ class DataPlane:
         self._table = table
         self._known = Known(table)
         self._listings = Listings(table)
+        self._lease = lease or Lease.unlimited()
         self._secrets = secrets
         self._clock = clock or Clock()
         self._token = f"modelport-{gateway_id}".encode()
@@ -180,7 +183,9 @@ class DataPlane:
                 return
             admit(head, self._token, is_serving=self.is_serving)
             is_simple = exchange.upload.done and exchange.call.listing is None and head.min_revision is None
-            if is_simple and self._send_now(exchange):
+            # The exact clock: after a pause the first thing that runs may be this, not the ticker.
+            is_fresh = exchange.started_at <= self._lease.until or self._lease.goes_without()
+            if is_simple and is_fresh and self._send_now(exchange):
                 return
         except Exception as error:
             exchange.fail(_failure(exchange, error))
@@ -209,6 +214,8 @@ class DataPlane:
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
+            if exchange.started_at > self._lease.until and not self._lease.is_away and not await self._lease.renew():
+                self._lease.goes_without()
             if exchange.call.listing is not None:
                 body = await self._listing(exchange.call.route.workspace, exchange.call.listing)
                 exchange.task = None

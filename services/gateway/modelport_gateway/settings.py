@@ -19,6 +19,9 @@ class GatewaySettings(ServiceSettings):
     """The token shown to the services on behalf of users; unlike the gateway's own it cannot reveal secrets."""
     near_cache: bool = True
     """Off reads Redis literally on every request: the oracle that the near cache is held against."""
+    lease: bool = True
+    """Off serves what is known without asking, however long Redis was not heard: what the tests of the lease are held
+    against."""
     stale_secret_s: float = Field(default=300, ge=0)
     """How long an old value serves after a rotation while the secrets service is away."""
     cors_origins: CommaSeparated = []

@@ -14,6 +14,7 @@ from modelport_gateway.front_door.docs import docs_router
 from modelport_gateway.front_door.forward import Service
 from modelport_kit.errors import AwayError
 from modelport_kit.http import describe
+from modelport_routing import GatewayWatch
 
 DESCRIPTION = (
     "Modelport: a model registry and inference gateway. Store a provider's key once, register the provider once, "
@@ -50,12 +51,12 @@ class Platform:
         self,
         clients: Mapping[Service, httpx.AsyncClient],
         local: Mapping[str, Callable[[], bool]],
-        gateway_id: str,
+        watch: GatewayWatch,
         metrics_urls: Mapping[str, str],
     ) -> None:
         self._clients = clients
         self._local = local
-        self._gateway_id = gateway_id
+        self._watch = watch
         self._metrics_urls = dict(metrics_urls)
 
     async def status(self, waiting_for: list[str]) -> dict[str, Any]:
@@ -72,9 +73,26 @@ class Platform:
                 "ready": sorted(name for name, message in found.items() if not message),
                 "not_ready": not_ready,
             },
-            "gateways": [{"id": self._gateway_id, "status": "not_ready" if waiting_for else "ready"}],
+            "gateways": self._gateways(),
             "metrics": self._metrics_urls,
         }
+
+    def _gateways(self) -> list[dict[str, Any]]:
+        """Say of every gateway process that has left no word whether it is live, and what it has applied."""
+        watch, fleet = self._watch, self._watch.fleet
+        listed = []
+        for live, records in ((True, fleet.live), (False, fleet.gone)):
+            for record in records:
+                follows = record.epoch is not None and record.epoch == watch.epoch
+                listed.append(
+                    {
+                        "id": record.gateway_id,
+                        "live": live,
+                        "applied": record.head if follows else None,
+                        "lag": max(0, watch.head - record.head) if follows else None,
+                    }
+                )
+        return sorted(listed, key=lambda one: (not one["live"], one["id"]))
 
     async def _ask(self, service: Service) -> str:
         try:

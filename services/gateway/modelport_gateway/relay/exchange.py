@@ -55,7 +55,6 @@ class Exchange:
         "_reply_chunked",
         "_reply_status",
         "_sent_at",
-        "_started_at",
         "_streams_body",
         "_unsent",
         "_upload_paused",
@@ -71,6 +70,7 @@ class Exchange:
         "request_id",
         "retried",
         "secret_version",
+        "started_at",
         "target",
         "task",
         "upload",
@@ -116,7 +116,8 @@ class Exchange:
         self.waits: Waits | None = None
         self._sent_at = 0.0
         self._first_byte_at = 0.0
-        self._started_at = context.clock.monotonic()
+        self.started_at = context.clock.monotonic()
+        """Exact, not as of the last tick."""
         self._last = context.clock.now
         self._unsent = 0
         context.active.add(self)
@@ -389,7 +390,7 @@ class Exchange:
             self.error_code,
             self.upload.bytes_in,
             self.bytes_out,
-            self._started_at,
+            self.started_at,
             self._sent_at,
             self._first_byte_at,
             ended_at,
@@ -406,7 +407,7 @@ class Exchange:
                 target.label if target is not None else "",
                 self.upload.bytes_in,
                 self.bytes_out,
-                ended_at - self._started_at,
+                ended_at - self.started_at,
             ),
         )
 
@@ -421,7 +422,7 @@ class Exchange:
         timeouts = self._context.timeouts
         if self.target is not None and self.target.options is not None:
             timeouts = self.target.options.timeouts(timeouts)
-        if now - self._started_at > timeouts.total_s:
+        if now - self.started_at > timeouts.total_s:
             self._is_over_time(timeouts.total_s)
             return
         self._note_progress(now)

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from modelport_contracts.records import SOURCES, Source
 from modelport_gateway.sync.reconciler import Reconciler
 from modelport_kit.metrics.families import counter, gauge
-from modelport_routing import NearCache
+from modelport_routing import Fence, GatewayWatch, Lease, NearCache
 
 
 def table_families(table: NearCache, reconcilers: Mapping[Source, Reconciler]) -> Iterable[Metric]:
@@ -41,4 +41,33 @@ def table_families(table: NearCache, reconcilers: Mapping[Source, Reconciler]) -
             for source, reconciler in reconcilers.items()
             for action, number in dataclasses.asdict(reconciler.counts).items()
         ],
+    )
+
+
+def fleet_families(fence: Fence, lease: Lease, watch: GatewayWatch) -> Iterable[Metric]:
+    """Make the families of what this process tells others, and sees of them; runs in the scrape's thread."""
+    fleet = watch.fleet
+    yield counter(
+        "modelport_gateway_fences_total",
+        "Acknowledgements of the routing table that this process has written.",
+        (),
+        [((), fence.fences)],
+    )
+    yield gauge(
+        "modelport_gateway_away",
+        "1 while this process knows that it is cut off from Redis, and serves what it knows.",
+        (),
+        [((), lease.is_away)],
+    )
+    yield counter(
+        "modelport_gateway_served_away_total",
+        "Requests that were served while cut off from Redis.",
+        (),
+        [((), lease.served_away)],
+    )
+    yield gauge(
+        "modelport_gateway_fleet",
+        "Gateway processes as this one sees them: live, and gone without leaving.",
+        ("state",),
+        [(("live",), len(fleet.live)), (("gone",), len(fleet.gone))],
     )
