@@ -64,12 +64,15 @@ class Scene:
 
     async def stream_full_tilt(self, _: RawRequest, answering: Answering) -> None:
         await answering.send(STREAM_HEAD)
-        self.reached.set()
         try:
             while True:
-                await answering.send_chunk(b"data: %b\n\n" % (b"x" * 60000))
-        except ConnectionError:
-            self.closed(answering)
+                async with asyncio.timeout(0.1):
+                    await answering.send_chunk(b"data: %b\n\n" % (b"x" * 60000))
+        except TimeoutError:
+            # All buffers on the way are full: the gateway has stopped reading.
+            self.reached.set()
+        await answering.client_closed(MAX_S * 2)
+        self.closed(answering)
 
     async def take_nothing(self, _: RawRequest, answering: Answering) -> None:
         """Read no further, and look only whether the connection still stands."""
@@ -112,8 +115,6 @@ async def without_reading_a_stream(client: RawClient, route: str, scene: Scene) 
     scene.upstream.script = scene.stream_full_tilt
     await client.send(build_request("GET", route))
     await scene.reached.wait()
-    # Until all buffers on the way are full, so that the gateway has stopped reading.
-    await asyncio.sleep(0.1)
 
 
 async def in_the_midst_of_an_upload(client: RawClient, route: str, scene: Scene) -> None:
@@ -193,7 +194,7 @@ async def leave_while_waiting(gateway: Gateway, body: bytes, leave: Leave) -> fl
     client = await RawClient.connect(gateway.url)
     await client.send(build_request("POST", ROUTE, body=body))
     await eventually(lambda: len(gateway.plane.context.active) == 1)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # so that it waits for what it is to wait for, and not for its turn
     left_at = time.monotonic()
     await leave(client)
     await eventually(lambda: not gateway.plane.context.active, MAX_S, interval=0.001)
