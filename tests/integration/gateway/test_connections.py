@@ -20,7 +20,7 @@ from modelport_gateway.send.resolver import Address, Resolver
 from modelport_testing.certificates import Authority
 from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
 from modelport_testing.polling import eventually
-from modelport_testing.raw_client import RawClient, RawResponse, build_request, exchange
+from modelport_testing.raw_client import RawClient, RawResponse, build_json, build_request, exchange
 from modelport_testing.scripted_upstream import OK, Answering, RawRequest, ScriptedUpstream, reply_with
 
 ROUTE = f"{BASE}/provider/openai/-/"
@@ -133,7 +133,7 @@ async def test_the_connection_that_was_used_last_is_taken(table: MemoryTable, up
 
 
 @asynccontextmanager
-async def losing(table: MemoryTable, *lost: int) -> AsyncIterator[ScriptedUpstream]:
+async def losing(table: MemoryTable, *lost: int, **members: Any) -> AsyncIterator[ScriptedUpstream]:
     """A provider that closes without an answer to `/lose` on connections with these numbers."""
 
     async def script(request: RawRequest, answering: Answering) -> None:
@@ -143,7 +143,7 @@ async def losing(table: MemoryTable, *lost: int) -> AsyncIterator[ScriptedUpstre
             await answering.send(OK)
 
     async with ScriptedUpstream(script) as upstream:
-        register(table, upstream.url)
+        register(table, upstream.url, **members)
         yield upstream
 
 
@@ -206,14 +206,15 @@ async def test_a_first_use_is_not_repeated(gateway: Gateway, upstream: ScriptedU
 async def test_what_is_too_long_to_keep_is_not_repeated(
     gateway: Gateway, table: MemoryTable, size: int, status: int
 ) -> None:
-    async with losing(table, 1) as upstream, await RawClient.connect(gateway.url) as client:
+    # With members to add the body does not stream through but is in memory as a whole.
+    members = {"required_extra_body": {"a": 1}}
+    async with losing(table, 1, **members) as upstream, await RawClient.connect(gateway.url) as client:
         await client.send(GET)
         await client.read_response()
-        await client.send(build_request("PUT", ROUTE + "lose", body=b"x" * size))
+        await client.send(build_json(ROUTE + "lose", b'{"x":"%b"}' % (b"x" * size), method="PUT"))
         assert (await client.read_response()).status == status
         assert losses(upstream) == (2 if status == 200 else 1)
-        if status == 200:
-            assert upstream.last.body == b"x" * size
+        assert upstream.last.body == b'{"x":"%b","a":1}' % (b"x" * size)
 
 
 async def test_a_body_that_streams_through_is_not_repeated(gateway: Gateway, table: MemoryTable) -> None:

@@ -48,8 +48,8 @@ class Gate:
         return len(self._queue)
 
     def try_enter(self) -> bool:
-        """Enter if there is room and nobody waits."""
-        if self.inside >= self.limit or self._queue:
+        """Enter if there is room; as long as somebody waits there is none."""
+        if self.inside >= self.limit:
             return False
         self.inside += 1
         return True
