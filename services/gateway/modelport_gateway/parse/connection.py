@@ -115,6 +115,9 @@ class ClientConnection(HttpToolsProtocol):
         """No further request is taken."""
         self._is_leaving = False
         """uvicorn is about to exit: what has begun to come, or comes within a moment, is still served."""
+        self._is_held = False
+        """The next request waits until the client has taken enough of the replies before."""
+        self._left_over = 0
         self._idle_since = 0.0
         self.former: _Former | None = None
         """Dropped when the connection has been idle for a while: it holds what the client sent as credential."""
@@ -172,6 +175,10 @@ class ClientConnection(HttpToolsProtocol):
         super().resume_writing()
         if self._exchange is not None:
             self._exchange.write_resumed()
+        elif self._is_held:
+            self._is_held = False
+            self.flow.resume_reading()
+            self._await_next()
 
     @property
     def _is_busy(self) -> bool:
@@ -310,11 +317,11 @@ class ClientConnection(HttpToolsProtocol):
         except FramingError as error:
             self._lose_framing()
             if self._is_discarding:
-                self.transport.close()
+                self._close()
             elif exchange is not None:
                 exchange.fail(MalformedError(f"the request's body is malformed: {error}"))
             else:
-                self.transport.close()
+                self._close()
             return
         if self._is_discarding:
             self._discard(len(data), body.done, rest)
@@ -338,12 +345,12 @@ class ClientConnection(HttpToolsProtocol):
         if done:
             self._is_discarding = False
             if self._closes:
-                self.transport.close()
+                self._close()
                 return
             self._buffer = rest
             self._await_next()
         elif self._discarded > _MAX_DISCARDED:
-            self.transport.close()
+            self._close()
 
     # What the exchange asks for
 
@@ -396,9 +403,20 @@ class ClientConnection(HttpToolsProtocol):
             self._discarded = 0
             self._linger()
         elif self._closes:
-            self.transport.close()
+            self._close()
+        elif self.flow.write_paused:
+            # Else replies that nobody takes would pile up in memory, one request after the other.
+            self._is_held = True
+            self.flow.pause_reading()
+            self._deadline = self._context.clock.now + self._context.timeouts.idle_s
         else:
             self._await_next()
+
+    def _close(self) -> None:
+        """Close once the client has taken what is left, for which it has time as long as it takes anything."""
+        self._left_over = self.unsent
+        self._deadline = self._context.clock.now + self._context.timeouts.idle_s
+        self.transport.close()
 
     def _linger(self) -> None:
         self._deadline = self._context.clock.now + self._context.timeouts.linger_s
@@ -442,10 +460,16 @@ class ClientConnection(HttpToolsProtocol):
         return self._is_at_boundary and not self._buffer and not self._closes
 
     def check_time(self, now: float) -> None:
-        """Close a connection that has waited too long for a head, a next request, or the end of a lost body."""
+        """Close a connection that waited too long: for a head, a next request, a lost body, or the client to read."""
         if self.former is not None and self._exchange is None and now - self._idle_since > _REMEMBERED_S:
             self.former = None
-        if now < self._deadline or self.transport.is_closing():
+        if now < self._deadline:
+            return
+        if self.transport.is_closing():
+            if self.unsent == self._left_over:
+                self.transport.abort()
+            else:
+                self._close()
             return
         if self._is_idle and self._has_unread():
             return  # it will have been idle no longer before this is asked again
@@ -453,7 +477,7 @@ class ClientConnection(HttpToolsProtocol):
         if self._buffer and self._is_at_boundary and not self._closes:
             self._refuse(RequestTimeoutError("the request's headers did not come in time"))
         else:
-            self.transport.close()
+            self._close()
 
     def _has_unread(self) -> bool:
         poll = select.poll()
