@@ -16,7 +16,8 @@ from modelport_testing.random_messages import Reply, Request, model_bodies, piec
 from modelport_testing.raw_client import RawClient, RawResponse
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+# Finding the smallest failure takes time; without one it is a few seconds.
 
 PROVIDER = f"{BASE}/provider/openai/-/".encode()
 DRESSED = f"{BASE}/provider/dressed/-/".encode()
@@ -120,7 +121,7 @@ async def write_apart(send: Callable[[bytes], Awaitable[None]], data: Sequence[b
 
 
 async def final_response(client: RawClient, method: str) -> RawResponse:
-    while (response := await client.read_response(method, timeout_s=30)).status == 100:
+    while (response := await client.read_response(method, timeout_s=10)).status == 100:
         pass
     return response
 

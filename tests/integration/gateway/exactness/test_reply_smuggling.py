@@ -93,6 +93,8 @@ REFUSED: list[tuple[str, bytes]] = [
             b"",
         )
     ),
+    ("a status below 100 without a body", b"HTTP/1.1 099 X\r\n\r\n"),
+    ("status 000 without a body", b"HTTP/1.1 000 X\r\n\r\n"),
     ("no HTTP at all", b"SSH-2.0-OpenSSH\r\n\r\n"),
     ("a request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     ("switched protocols", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"),
