@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -109,6 +110,24 @@ async def test_the_wait_is_bounded(
         await client.send(build_request("GET", ROUTE + "y"))
         await eventually(lambda: doors.arrived == [b"held", b"y"])
         doors.open(b"y")
+        assert (await client.read_response()).status == 200
+
+
+async def test_a_body_that_is_not_asked_for_yet_has_not_stopped_coming(
+    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream, doors: Doors
+) -> None:
+    limit(table, upstream.url, 1, first_byte_timeout_s=30, idle_timeout_s=1)
+    held = await ask(gateway, "held")
+    await eventually(lambda: doors.arrived)
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(build_request("POST", ROUTE + "post", "Transfer-Encoding: chunked") + b"1\r\nx\r\n")
+        since = time.monotonic()
+        await eventually(lambda: time.monotonic() - since > 2)
+        doors.open(b"held")
+        assert (await held).status == 200
+        await client.send(b"0\r\n\r\n")
+        await eventually(lambda: b"post" in doors.waiting)
+        doors.open(b"post")
         assert (await client.read_response()).status == 200
 
 

@@ -442,6 +442,9 @@ class Exchange:
         """A side that takes what is buffered for it, however slowly, is not stalled."""
         if self._write_paused:
             unsent = self._client.unsent
+        elif self._upstream is None and not self.reply_begun and not self.upload.is_awaited:
+            self._last = now  # nobody is asked for anything before there is a connection; that has its own time limits
+            return
         elif self._upload_paused and self._upstream is not None:
             unsent = self._upstream.unsent
         else:

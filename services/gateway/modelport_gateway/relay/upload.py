@@ -23,6 +23,11 @@ class Upload:
         self._limit = 0
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def is_awaited(self) -> bool:
+        """True while somebody waits for the whole body."""
+        return self._waiter is not None
+
     def hold(self, payload: bytes) -> bool:
         """Keep a piece; True where no more should be read until somebody asks."""
         self._pieces.append(payload)
