@@ -378,7 +378,8 @@ class Exchange:
         self._replay = None
         if self.task is not None:
             self.task.cancel()
-        self.leave_gate()
+        if self.gate is not None:
+            self.leave_gate()
         context = self._context
         context.active.discard(self)
         target = self.target
