@@ -8,7 +8,7 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
+.PHONY: bench bench-propagation faults fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -102,6 +102,12 @@ postgres:
 
 bench: $(VENV)/installed-dev  ## measure speed beside nginx (needs wrk, nginx); ARGS=--quick, or --help for all options
 	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_bench $(ARGS)
+
+bench-propagation: $(VENV)/installed-dev  ## measure how fast a change reaches all of three gateways; ARGS=--write
+	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_propagation $(ARGS)
+
+faults: $(VENV)/installed-dev postgres  ## kill, pause, cut off and empty every part under load (root, cc, HAProxy); ARGS=--write
+	@PYTHONPATH=tests/support:tests/faults $(BIN)/python -m modelport_faults $(ARGS)
 
 compose-init:  ## make the compose stack's keys and passwords in .compose/; then: docker compose up -d
 	@python3 deploy/init.py

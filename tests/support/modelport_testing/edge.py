@@ -34,9 +34,9 @@ def find_haproxy() -> str:
 
 
 @contextmanager
-def start_edge(folder: Path, gateways: Sequence[str]) -> Iterator[TestServer]:
-    """Run the edge before gateways (`address:port`), ready when one of them is."""
-    port, internal_port = free_port(), free_port()
+def start_edge(folder: Path, gateways: Sequence[str], port: int | None = None) -> Iterator[TestServer]:
+    """Run the edge before gateways (`address:port`), ready when one of them is; on a free port unless one is given."""
+    port, internal_port = port or free_port(), free_port()
     rendered = folder / "haproxy.cfg"
     rendered.write_text(render(CONFIG.read_text(), port=port, internal_port=internal_port, gateways=gateways))
     process = NativeProcess([find_haproxy(), "-db", "-f", rendered], folder / "haproxy.log")

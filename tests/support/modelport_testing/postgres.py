@@ -60,6 +60,16 @@ class PostgresServer:
         """End it as a crash would."""
         self._running.kill()
 
+    def pause(self) -> None:
+        """Halt it, and all processes that serve its connections."""
+        self._running.pause()
+        self._signal_children("STOP")
+
+    def resume(self) -> None:
+        """Let it go on after a pause."""
+        self._signal_children("CONT")
+        self._running.resume()
+
     def start(self) -> None:
         """Start it (again), on the same port, and wait until it is ready."""
         start_and_wait(self._running, self.port, self._ready)
@@ -71,6 +81,11 @@ class PostgresServer:
 
     def _ready(self) -> bool:
         return says(self.port, _STARTUP_CHECK, b"N") and self._accepts()
+
+    def _signal_children(self, name: str) -> None:
+        # An engine halts all that runs in a container by itself.
+        if isinstance(self._running, NativeProcess):
+            subprocess.run(["pkill", f"-{name}", "-P", str(self._running.pid)], timeout=10, check=False)
 
     def _accepts(self) -> bool:
         # While it recovers from a crash it answers the line above but refuses to work.

@@ -132,11 +132,14 @@ def _postgres_urls(postgres: PostgresServer) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def start_services(
-    folder: Path, postgres: PostgresServer | None = None, environment: Mapping[str, str] | None = None
+    folder: Path,
+    postgres: PostgresServer | None = None,
+    environment: Mapping[str, str] | None = None,
+    databases: Path | None = None,
 ) -> Iterator[Services]:
     """Run NATS and both services, their keys and logs in `folder`, ready when this is entered.
 
-    Their databases are SQLite's unless there is a PostgreSQL to make them in.
+    Their databases are SQLite's, in `folder` or the folder `databases`, unless there is a PostgreSQL to make them in.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keys = make_keys(folder / "keys")
@@ -146,7 +149,8 @@ def start_services(
     }
     with ExitStack() as stack:
         nats = stack.enter_context(start_nats(folder / "nats"))
-        databases = _sqlite_urls(folder) if postgres is None else stack.enter_context(_postgres_urls(postgres))
+        on_files = _sqlite_urls(databases or folder)
+        urls = on_files if postgres is None else stack.enter_context(_postgres_urls(postgres))
         # Bound and never listening: whoever connects is refused, and nobody else gets the port.
         nobody = stack.enter_context(socket.socket())
         nobody.bind(("127.0.0.1", 0))
@@ -156,7 +160,7 @@ def start_services(
                 "PYTHONUNBUFFERED": "1",
                 "MODELPORT_PORT": str(ports[kind]),
                 "MODELPORT_NATS_URL": nats.url,
-                "MODELPORT_DATABASE_URL": databases[kind],
+                "MODELPORT_DATABASE_URL": urls[kind],
                 "MODELPORT_MODELS_URL": f"http://127.0.0.1:{ports['models']}",
                 "MODELPORT_SECRETS_URL": f"http://127.0.0.1:{ports['secrets']}",
                 "MODELPORT_GATEWAY_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}",

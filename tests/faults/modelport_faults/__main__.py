@@ -1,0 +1,85 @@
+"""Runs the failure matrix: `make faults`. Needs root, cc, PostgreSQL, HAProxy and Linux; about ten minutes.
+
+make faults                              all of it
+make faults ARGS="redis-killed flushall" these rows alone
+make faults ARGS=--write                 all of it, and writes the table into docs/reliability.md and reliability.json
+make faults ARGS=--short                 the short form of make test
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelport_faults.page import MARK, table
+from modelport_faults.run import Outcome, play, stage
+from modelport_faults.scenarios import scenarios
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", help="the rows to run; all without any")
+    parser.add_argument("--short", action="store_true", help="as short as in make test")
+    parser.add_argument("--write", action="store_true", help="write docs/reliability.md and docs/reliability.json")
+    parser.add_argument("--logs", action="store_true", help="print what our processes logged, each kind of line once")
+    return parser.parse_args()
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _write(outcomes: Sequence[Outcome]) -> None:
+    document = ROOT / "docs/reliability.md"
+    where = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}. Commit {_commit()}."
+    text = f"{where}\n\n{table(outcomes)}"
+    document.write_text(f"{document.read_text().partition(MARK)[0]}{MARK}\n\n{text}")
+    # What was logged is for whoever watches the run.
+    rows = [{name: value for name, value in dataclasses.asdict(one).items() if name != "lines"} for one in outcomes]
+    (ROOT / "docs/reliability.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _print_logs(outcome: Outcome) -> None:
+    for part, lines in outcome.lines.items():
+        for line in lines:
+            print(f"    {part}: {line}", flush=True)
+
+
+def main() -> int:
+    """Run what was asked for. Exit code 1 when a row failed."""
+    options = _arguments()
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="modelport-faults-") as name:
+        folder = Path(name)
+        rows = [row for row in scenarios(folder / "offset") if not options.rows or row.name in options.rows]
+        for setting in dict.fromkeys(row.setting for row in rows):
+            with stage(folder / setting, setting, folder / "offset") as on:
+                for row in (row for row in rows if row.setting == setting):
+                    hold_s = row.short_s if options.short and row.short_s is not None else row.hold_s
+                    outcomes.append(asyncio.run(play(on, row, hold_s)))
+                    print(outcomes[-1], flush=True)
+                    if options.logs:
+                        _print_logs(outcomes[-1])
+    # In the order in which they are declared.
+    names = [row.name for row in rows]
+    outcomes.sort(key=lambda outcome: names.index(outcome.name))
+    print(table(outcomes))
+    if options.write:
+        _write(outcomes)
+    return 0 if all(outcome.is_good for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
