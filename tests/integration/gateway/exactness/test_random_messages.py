@@ -171,7 +171,7 @@ def expect_reply(request: Request, reply: Reply, response: RawResponse, route: b
 
 
 @given(conversation=conversations(PROVIDER))
-@slow(100)
+@slow(80)
 async def test_the_provider_route_changes_nothing_else(
     gateway: Gateway, upstream: ScriptedUpstream, conversation: Conversation
 ) -> None:
@@ -180,7 +180,7 @@ async def test_the_provider_route_changes_nothing_else(
 
 
 @given(conversation=conversations(DRESSED))
-@slow(60)
+@slow(40)
 async def test_a_provider_with_headers_of_its_own_adds_those(
     gateway: Gateway, upstream: ScriptedUpstream, conversation: Conversation
 ) -> None:
@@ -194,7 +194,7 @@ async def test_a_provider_with_headers_of_its_own_adds_those(
 
 
 @given(conversation=conversations(MODEL, model_bodies(ANYTHING, SERVED, may_be_absent=True)))
-@slow(50)
+@slow(40)
 async def test_the_model_route_changes_the_model_s_value_alone(
     gateway: Gateway, upstream: ScriptedUpstream, conversation: Conversation
 ) -> None:
@@ -202,7 +202,7 @@ async def test_the_model_route_changes_the_model_s_value_alone(
 
 
 @given(conversation=conversations(OPENAI, model_bodies(NAMED, SERVED, may_be_absent=False)))
-@slow(50)
+@slow(40)
 async def test_the_openai_route_changes_the_model_s_value_alone(
     gateway: Gateway, upstream: ScriptedUpstream, conversation: Conversation
 ) -> None:
