@@ -8,11 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from modelport import Modelport
+from modelport_contracts.errors import REVISION_HEADER
 from modelport_testing.journeys import GATEWAY
-from modelport_testing.polling import eventually_sync
 from modelport_testing.running import NativeProcess, free_port, says
-from modelport_testing.servers import TestServer, start_valkey
+from modelport_testing.servers import TestServer, ValkeyServer, start_valkey
 from modelport_testing.services import Service, start_services
 
 _READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
@@ -47,10 +46,15 @@ class GatewayProcess(TestServer):
         """Ask its readiness."""
         return self._ready()
 
-    def says_of(self, provider: str) -> str:
-        """Return the error code with which it says that a provider is not ready, empty where it is."""
-        answer = httpx.get(f"{self.url}{GATEWAY}/default/provider/{provider}/ready")
-        return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
+    def applied(self, provider: str, revision: str, wait_s: float = 0.0) -> bool:
+        """Ask whether all gateways act on a provider's revision, or a later one."""
+        query: dict[str, str | float] = {"revision": revision, "wait": wait_s}
+        path = f"{GATEWAY}/default/applied/provider/{provider}"
+        return httpx.get(f"{self.url}{path}", params=query, timeout=wait_s + 10).status_code == 200
+
+    def is_at_the_edge(self) -> bool:
+        """Ask what a load balancer asks."""
+        return httpx.get(f"{self.url}/health/edge", timeout=10).status_code == 200
 
     def terminate(self, number: int = signal.SIGTERM) -> None:
         """Ask it to leave, and return at once."""
@@ -68,11 +72,12 @@ class GatewayProcess(TestServer):
 class Fleet:
     """Gateways that share one routing table, and the services behind them."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], stack: ExitStack) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], stack: ExitStack, valkey: ValkeyServer) -> None:
         self.gateways: list[GatewayProcess] = []
         self._folder = folder
         self._environment = environment
         self._stack = stack
+        self.valkey = valkey
 
     def __getitem__(self, position: int) -> GatewayProcess:
         return self.gateways[position]
@@ -90,13 +95,15 @@ class Fleet:
 
     def register(self, name: str, host_url: str) -> str:
         """Register a provider and wait until all gateways know it; return the path of its route, without the tail."""
-        with Modelport(self[0].url) as client:
-            client.inference.providers.create(name=name, host_url=host_url)
-        for gateway in self.gateways:
-            if gateway.alive:
-                # No more than that: nobody asks the provider whether it is READY, and requests do not depend on it.
-                eventually_sync(lambda gateway=gateway: gateway.says_of(name) != "provider_not_found", 10)  # type: ignore[misc]
+        assert self[0].applied(name, self.change(name, host_url), wait_s=20)
         return f"{GATEWAY}/default/provider/{name}/-/"
+
+    def change(self, name: str, host_url: str) -> str:
+        """Register or replace a provider; return the change's revision."""
+        path = f"/apis/models/v2/workspaces/default/providers/{name}"
+        answer = httpx.put(f"{self[0].url}{path}", json={"host_url": host_url}, timeout=15)
+        assert answer.is_success, answer.text
+        return answer.headers[REVISION_HEADER]
 
 
 @contextmanager
@@ -114,7 +121,7 @@ def start_fleet(folder: Path, count: int = 1, environment: Mapping[str, str] | N
             "MODELPORT_SHUTDOWN_GRACE_S": "20",
             **(environment or {}),
         }
-        fleet = Fleet(folder, common, stack)
+        fleet = Fleet(folder, common, stack, valkey)
         for _ in range(count):
             fleet.add()
         yield fleet
