@@ -6,6 +6,7 @@ another path of one server, so every reply tells which revision it was routed by
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from modelport_testing.tcp_proxy import TcpProxy, start_proxy
 
 SECONDS = 20.0
 GONE_AFTER_S = 3.0
+DISTURBANCES = ["slow network", "halt", "reset", "halt in a slow network", "cut off", "slow network", "kill", "leave"]
 
 
 async def echo_version(request: RawRequest, answering: Answering) -> None:
@@ -124,30 +126,45 @@ async def test_a_gateway_that_was_halted_does_not_go_on_with_what_it_knew(
 
 @dataclass
 class Prober:
-    """Asks one gateway again and again, and holds every answer against what was said to be applied before."""
+    """Asks one gateway again and again, and holds every answer against what was said to be applied before.
+
+    While a request is not answered others follow it: those that a halted gateway finds when it goes on.
+    """
 
     gateway: GatewayProcess
     changes: Changes
     may_be_behind: Callable[[], bool]
     answers: int = 0
-    refused: int = 0
+    failed: int = 0
     false_yes: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
+        asking: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(timeout=30) as client:
-            while True:
-                known, away = self.changes.applied, self._away()
-                excused = self.may_be_behind()
-                try:
-                    version = await self.changes.ask(client, self.gateway)
-                except (httpx.TransportError, AssertionError):
-                    self.refused += 1
-                    await asyncio.sleep(0.05)
-                    continue
-                self.answers += 1
-                if version < known and not excused and not self.may_be_behind() and self._away() == away:
-                    self.false_yes.append(f"{self.gateway.name} routed by {version} after {known} was applied")
-                await asyncio.sleep(0.005)
+            try:
+                while True:
+                    task = asyncio.ensure_future(self._ask(client))
+                    asking.add(task)
+                    task.add_done_callback(asking.discard)
+                    await asyncio.wait({task}, timeout=0.4)
+                    await asyncio.sleep(0.005)
+            finally:
+                for task in asking:
+                    task.cancel()
+                await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _ask(self, client: httpx.AsyncClient) -> None:
+        known, away = self.changes.applied, self._away()
+        excused = self.may_be_behind()
+        try:
+            version = await self.changes.ask(client, self.gateway)
+        except (httpx.TransportError, AssertionError):
+            self.failed += 1
+            await asyncio.sleep(0.05)
+            return
+        self.answers += 1
+        if version < known and not excused and not self.may_be_behind() and self._away() == away:
+            self.false_yes.append(f"{self.gateway.name} routed by {version} after {known} was applied")
 
     def _away(self) -> int:
         """Count how often it found itself cut off: then it is not one of the live ones, and says so (rule 21)."""
@@ -174,15 +191,22 @@ async def test_no_false_yes_while_gateways_come_and_go(platform: Platform, upstr
             await asyncio.sleep(chance.random() * 0.05)
 
     async def disturb(gateway: GatewayProcess, network: TcpProxy) -> None:
+        kinds = itertools.cycle(chance.sample(DISTURBANCES, len(DISTURBANCES)))
         while True:
-            await asyncio.sleep(0.3 + chance.random())
-            what = chance.choice(["halt", "halt", "hold", "cut off", "kill", "leave"])
+            await asyncio.sleep(0.1 + chance.random() * 0.5)
+            what = next(kinds)
             done[what] += 1
             if what == "halt":
                 gateway.pause()
-                await asyncio.sleep(chance.choice([0.2, 1.0, 1.7, 4.0]))
+                await asyncio.sleep(chance.choice([0.2, 1.0, 1.7]))
                 gateway.resume()
-            elif what == "hold":
+            elif what == "slow network":
+                network.hold()
+                await asyncio.sleep(chance.choice([0.1, 0.3, 0.6]))
+                network.forward()
+            elif what == "reset":
+                network.reset()
+            elif what == "halt in a slow network":
                 network.hold()
                 gateway.pause()
                 await asyncio.sleep(chance.choice([1.0, 3.8]))
@@ -218,8 +242,8 @@ async def test_no_false_yes_while_gateways_come_and_go(platform: Platform, upstr
         await asyncio.gather(*tasks, return_exceptions=True)
     assert [one for prober in probers for one in prober.false_yes] == []
     assert all(prober.answers > 20 for prober in probers), probers
-    assert done["said"] > 20, done
-    assert sum(done[what] for what in ("halt", "hold", "cut off", "kill", "leave")) >= 8, done
+    assert done["said"] > 8, done
+    assert sum(done[what] for what in DISTURBANCES) > 8, done
 
 
 async def test_a_gateway_cut_off_from_redis_says_so_to_the_edge_alone(

@@ -95,6 +95,7 @@ class Fence:
     def _on_table_event(self, event: TableEvent) -> None:
         if event is TableEvent.LOST:
             self._running = self.applied = None
+            self._lease.end()
             if self._timer is not None:
                 self._timer.cancel()
         elif event is not TableEvent.GAP:

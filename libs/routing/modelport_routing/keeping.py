@@ -32,11 +32,12 @@ async def keep_connected(
             retry_s = min(retry_s * 2, MAX_RETRY_S)
             continue
         retry_s, away = FIRST_RETRY_S, False
+        # Before anybody learns that a reply will not come: whoever asks again must not be given this connection.
+        connection.lost.add_done_callback(lambda _: disconnected())
         try:
             while not connection.lost.done():
                 await asyncio.wait([connection.lost], timeout=_CHECK_EVERY_S)
                 connection.check()
         finally:
             connection.abort()
-            disconnected()
         logger.warning("connection to Redis at %s lost", address)

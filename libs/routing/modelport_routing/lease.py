@@ -56,6 +56,10 @@ class Lease:
             self.is_away = False
             self._granted.set()
 
+    def end(self) -> None:
+        """Take it back: the connection is lost, and nobody tells of changes any more."""
+        self.until = -math.inf
+
     def holds(self) -> bool:
         """Say whether what is known here may be used without asking."""
         return self._clock() <= self.until

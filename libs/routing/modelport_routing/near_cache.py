@@ -21,12 +21,15 @@ from modelport_routing.connection import Connection, ConnectionLostError, RedisA
 from modelport_routing.entries import MAX_ABSENT, MAX_PRESENT, Entries, Entry, IndexEntry, Indexes
 from modelport_routing.errors import TableAwayError
 from modelport_routing.keeping import keep_connected
+from modelport_routing.lease import PATIENCE_S
 from modelport_routing.rows import Row, Verdict, epoch_is_current, judge, parse_row, run_id_of
 
 logger = logging.getLogger(__name__)
 
 GRACE_S = 1.0
-"""For so long after a loss, a look-up of something unknown waits for the next connection."""
+"""For so long after a loss, a look-up of something unknown waits for the next connection; of something known, for
+lease.PATIENCE_S: it is served as it is then."""
+_ATTEMPTS = 2
 _RESULT = asyncio.Future["Entry | None"]
 _INDEX_RESULT = asyncio.Future["IndexEntry | None"]
 _AWAY = "Redis is away and this route is not known here; try again shortly"
@@ -181,15 +184,18 @@ class NearCache:
             return fields
         known = self._indexes.find(name)
         why = _AWAY
-        connection = await self._usable_connection(known is not None and bool(known.fields))
-        if connection is not None:
+        for _ in range(_ATTEMPTS):
+            connection = await self._usable_connection(known is not None and bool(known.fields))
+            if connection is None:
+                break
             try:
                 read = await asyncio.shield(self._read_index(connection, name, source))
                 if read is not None:
                     return read.fields
                 why = _UNPROVEN
+                break
             except (ConnectionLostError, hiredis.ReplyError):
-                pass
+                why = _AWAY
         known = self._indexes.find(name)
         if known is None or not known.fields:
             raise TableAwayError(why)
@@ -199,15 +205,19 @@ class NearCache:
 
     async def _get(self, wanted: list[str], *, fresh: bool) -> dict[str, Entry]:
         known = {key: self._entries.find(key) for key in wanted}
-        connection = await self._usable_connection(all(entry is not None and entry.present for entry in known.values()))
+        all_known = all(entry is not None and entry.present for entry in known.values())
         results: dict[str, Entry | None] = {}
         why = _AWAY
-        if connection is not None:
+        for _ in range(_ATTEMPTS):
+            connection = await self._usable_connection(all_known)
+            if connection is None:
+                break
             why = _UNPROVEN
             try:
                 for key, result in self._read(connection, wanted, fresh=fresh).items():
                     # Shielded: others may be waiting for the same reading.
                     results[key] = await asyncio.shield(result)
+                break
             except (ConnectionLostError, hiredis.ReplyError):
                 why = _AWAY
         found: dict[str, Entry] = {}
@@ -221,8 +231,9 @@ class NearCache:
         return found
 
     async def _usable_connection(self, something_is_known: bool) -> Connection | None:
-        if self._connection is None and not something_is_known:
-            rest_s = self._lost_at + GRACE_S - asyncio.get_running_loop().time()
+        if self._connection is None:
+            grace_s = PATIENCE_S if something_is_known else GRACE_S
+            rest_s = self._lost_at + grace_s - asyncio.get_running_loop().time()
             if rest_s > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(rest_s):

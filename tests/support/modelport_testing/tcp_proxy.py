@@ -50,10 +50,17 @@ class TcpProxy:
         """Lose bytes from now on."""
         self._loop.call_soon_threadsafe(self._set, Mode.SWALLOW)
 
+    def reset(self) -> None:
+        """Cut all connections; new ones are taken."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
     def _set(self, mode: Mode) -> None:
         if self._mode is Mode.SWALLOW:
-            for writer in self._writers:
-                writer.transport.abort()
+            self._cut()
         self._mode = mode
         (self._forwarding.clear if mode is Mode.HOLD else self._forwarding.set)()
 
@@ -99,8 +106,7 @@ class TcpProxy:
         server.close()
         self._set(Mode.FORWARD)
         while self._accepted:
-            for writer in self._writers:
-                writer.transport.abort()
+            self._cut()
             await asyncio.wait(set(self._accepted), timeout=0.1)
 
     def _end(self) -> None:
