@@ -30,7 +30,17 @@ def test_status_names_every_part(front: httpx.Client) -> None:
     assert status["status"] == "ready"
     assert status["services"]["not_ready"] == []
     assert {"models", "secrets", "gateway", "nats", "redis"} <= set(status["services"]["ready"])
-    assert status["gateways"][0]["id"]
+    assert len(status["gateways"]) == 2
+    for gateway in status["gateways"]:
+        assert set(gateway) == {"id", "live", "applied", "lag"}
+        assert gateway["live"]
+        assert gateway["applied"] is not None
+
+
+def test_the_edge_is_told_what_everybody_is_told(front: httpx.Client) -> None:
+    edge = front.get("/health/edge")
+    assert (edge.status_code, edge.json()) == (200, {"status": "ready"})
+    assert front.head("/health/edge").status_code == 200
 
 
 def test_what_clients_ask_first(front: httpx.Client) -> None:

@@ -1,7 +1,5 @@
 """What the platform says of itself (docs/wire.md, 3.7)."""
 
-from typing import Any
-
 from pydantic import BaseModel
 
 
@@ -19,12 +17,24 @@ class Services(BaseModel):
     not_ready: list[NotReady] = []
 
 
+class GatewayState(BaseModel):
+    """A gateway process as the one that answers sees it."""
+
+    id: str
+    live: bool = True
+    """False: it fell silent without leaving, or is cut off from Redis."""
+    applied: int | None = None
+    """The number of the newest change of the routing table that it acts on; null: it has not the current table."""
+    lag: int | None = None
+    """How many changes it is behind."""
+
+
 class PlatformStatus(BaseModel):
     """Reply to GET /status."""
 
     status: str
     services: Services = Services()
-    gateways: list[dict[str, Any]] = []
+    gateways: list[GatewayState] = []
     metrics: dict[str, str] = {}
     """Where processes show their metrics, by name; empty where that is inside a network."""
 

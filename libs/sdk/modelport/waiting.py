@@ -13,6 +13,7 @@ from modelport_contracts.resources.providers import Provider, ProviderStatus
 FIRST_POLL_S = 0.05
 SLOWEST_POLL_S = 1.0
 _POLL_GROWTH = 1.5
+LONGEST_WAIT_S = 10.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses of a platform that is starting or restarting; any other ends the waiting (docs/wire.md, 1)."""
 
@@ -39,7 +40,9 @@ def wait_for_provider(
     last: Provider | None = None
     while True:
         try:
-            provider = yield from _ask(providers.retrieve(scope, name, workspace=workspace), policy, watch)
+            provider = yield from _ask(
+                providers.noted(scope, providers.retrieve(scope, name, workspace=workspace)), policy, watch
+            )
         except NotFoundError:
             if wanted == ProviderStatus.DELETED:
                 return True
@@ -71,13 +74,16 @@ def wait_for_gateway(
     """Wait until every live gateway can route to a provider, then return True. Raises WaitTimeoutError.
 
     `timeout` is in seconds. `revision` is what a write replied in `x-modelport-revision`; without it, that of this
-    client's own last write to the provider, if any: so the write is in effect when this returns.
+    client's own last write to the provider, or what it last saw while waiting: so the write is in effect when this
+    returns.
     """
     key = (scope.workspace if workspace is None else workspace, name)
     at_least = scope.revisions.get(key) if revision is None else revision
     watch = _Stopwatch(policy, timeout)
-    call = gateway.ready(scope, name, revision=at_least, workspace=workspace)
     while True:
+        # The platform waits, and says so the moment that the last gateway has it.
+        wait = round(min(LONGEST_WAIT_S, max(0.0, watch.left() - SLOWEST_POLL_S)), 1)
+        call = gateway.ready(scope, name, revision=at_least, wait=wait, workspace=workspace)
         try:
             answer = yield from _ask(call, policy, watch)
         except NotFoundError:

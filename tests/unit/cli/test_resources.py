@@ -408,7 +408,12 @@ def test_addresses_while_the_platform_is_away() -> None:
 def test_status_and_cluster_info(script: Script) -> None:
     not_ready = [{"name": "secrets", "message": "starting"}]
     services = {"ready": ["models"], "not_ready": not_ready}
-    gateways = [{"id": "gw-1", "revision": 7}]
+    gateways = [
+        {"id": "gw-1", "live": True, "applied": 7, "lag": 0},
+        {"id": "gw-2", "live": True, "applied": 4, "lag": 3},
+        {"id": "gw-3", "live": True, "applied": None, "lag": None},
+        {"id": "gw-4", "live": False, "applied": 2, "lag": 5},
+    ]
     metrics = {"gateway": "http://127.0.0.1:1/metrics", "models": "http://127.0.0.1:2/metrics"}
     body = {"status": "not_ready", "services": services, "gateways": gateways, "metrics": metrics}
     script.on("GET", "/status", Reply(json=body))
@@ -423,8 +428,11 @@ def test_status_and_cluster_info(script: Script) -> None:
         f"Platform   not_ready at {script.url}\n"
         "Services   models ready\n"
         "           secrets not ready: starting\n"
-        "Gateways   1 live\n"
-        "           gw-1 revision=7\n"
+        "Gateways   3 live\n"
+        "           gw-1: up to date (change 7)\n"
+        "           gw-2: 3 changes behind (change 4)\n"
+        "           gw-3: does not have the current routing table yet\n"
+        "           gw-4: nothing was heard of it lately\n"
         "Providers  1 ERROR, 2 READY\n"
         "           default/p3: no reason is known\n"
         "Metrics    gateway http://127.0.0.1:1/metrics\n"

@@ -145,7 +145,7 @@ def _surface(thing: object, path: str = "client") -> Iterator[tuple[str, Any]]:
 async def test_both_clients_have_the_same_methods(client: Modelport, async_client: AsyncModelport) -> None:
     surface = dict(_surface(client))
     assert surface == dict(_surface(async_client))
-    assert surface["client.inference.gateway.provider.ready"] == ["name", "revision", "workspace"]
+    assert surface["client.inference.gateway.provider.ready"] == ["name", "revision", "wait", "workspace"]
     assert len(surface) > 50
 
 

@@ -135,3 +135,11 @@ def test_ready(script: Script, client: Modelport) -> None:
     script.on("GET", path, Reply(json={"ready": True, "provider": "default/openai", "host_url": "http://x"}))
     assert client.inference.gateway.provider.ready("openai", revision=7).provider == "default/openai"
     assert script.requests[0].query == {"revision": ["7"]}
+
+
+def test_waiting_for_every_gateway(script: Script, client: Modelport) -> None:
+    path = f"{BASE}/applied/secret/key"
+    script.on("GET", path, Reply(json={"state": "absent", "revision": "secrets.8"}))
+    found = client.inference.gateway.applied("secret", "key", revision="secrets.7", wait=30)
+    assert (found.state, found.revision) == ("absent", "secrets.8")
+    assert script.requests[0].query == {"revision": ["secrets.7"], "wait": ["30"]}

@@ -100,3 +100,11 @@ def test_the_gateway_is_asked_for_what_this_client_wrote(script: Script, client:
     client.models.wait_for_gateway("openai", revision="models.50")
     asked = [one.query.get("revision") for one in script.asked("GET", READY)]
     assert asked == [None, ["models.41"], ["models.42"], ["models.50"]]
+
+
+def test_the_gateway_is_asked_for_what_was_last_seen_and_told_to_wait(script: Script, client: Modelport) -> None:
+    script.on("GET", PROVIDER, Reply(json=provider(), headers=revision_headers(43)))
+    script.on("GET", READY, IS_READY)
+    client.models.wait_for_provider("openai", timeout=30)
+    [asked] = script.asked("GET", READY)
+    assert asked.query == {"revision": ["models.43"], "wait": ["10"]}

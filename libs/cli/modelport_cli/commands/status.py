@@ -94,7 +94,7 @@ def _lines(seen: dict[str, Any]) -> list[str]:
     lines += [f"           {one['name']} not ready: {one.get('message', '')}" for one in waiting]
     gateways = seen.get("gateways") or []
     if gateways:
-        lines.append(f"Gateways   {len(gateways)} live")
+        lines.append(f"Gateways   {sum(one['live'] for one in gateways)} live")
         lines += [f"           {_gateway(one)}" for one in gateways]
     counts = [f"{count} {state}" for state, count in seen["providers"].items()]
     lines.append(f"Providers  {', '.join(counts) or 'none'}")
@@ -115,7 +115,10 @@ def _brief(message: str | None) -> str:
 
 
 def _gateway(one: dict[str, Any]) -> str:
-    """Show a gateway: its id first, then whatever else it tells."""
-    known = {name: value for name, value in one.items() if value is not None}
-    first = known.pop("id", None) or known.pop("name", "gateway")
-    return " ".join([str(first), *(f"{name}={value}" for name, value in known.items())])
+    """Say of a gateway what it acts on."""
+    if not one["live"]:
+        return f"{one['id']}: nothing was heard of it lately"
+    if one.get("applied") is None:
+        return f"{one['id']}: does not have the current routing table yet"
+    lag = one.get("lag") or 0
+    return f"{one['id']}: {f'{lag} changes behind' if lag else 'up to date'} (change {one['applied']})"

@@ -7,8 +7,8 @@ bytes where the reply is none); with `stream=True` an EventStream (AsyncEventStr
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -21,6 +21,10 @@ from modelport.runners import AsyncRunner, SyncRunner
 from modelport.scope import Scope, member
 
 P = ParamSpec("P")
+T = TypeVar("T")
+AppliedKind = Literal["provider", "virtual-model", "secret"]
+REPLY_S = 10.0
+"""What a reply that was waited for may take beyond the wait."""
 
 
 class ProviderReady(BaseModel):
@@ -30,6 +34,13 @@ class ProviderReady(BaseModel):
     provider: str
     """`workspace/name`."""
     host_url: str | None = None
+
+
+class Applied(BaseModel):
+    """What every live gateway acts on."""
+
+    state: Literal["present", "absent"]
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -167,12 +178,48 @@ def _openai(http_method: str) -> OpenAIRequest:
 
 
 def ready(
-    scope: Scope, /, name: str, *, revision: str | int | None = None, workspace: str | None = None
+    scope: Scope,
+    /,
+    name: str,
+    *,
+    revision: str | int | None = None,
+    wait: float = 0.0,
+    workspace: str | None = None,
 ) -> Call[ProviderReady]:
-    """Ask whether a provider can be used, at `revision` or later. Raises NotFoundError until it can."""
+    """Ask whether a provider can be used through every live gateway, at `revision` or later.
+
+    `wait` is for how many seconds the platform may wait for that (at most 60). Raises NotFoundError where it cannot.
+    """
     path = scope.in_workspace(paths.GATEWAY, workspace, "provider", member(name), "ready")
+    return _patient(Call("GET", paths.with_query(path, _asked(revision, wait)), parse_as(ProviderReady)), wait)
+
+
+def applied(
+    scope: Scope,
+    /,
+    kind: AppliedKind,
+    name: str,
+    *,
+    revision: str | int | None = None,
+    wait: float = 0.0,
+    workspace: str | None = None,
+) -> Call[Applied]:
+    """Ask whether every live gateway acts on a change of something, or a later one.
+
+    `revision` is what the write replied in `x-modelport-revision`; `wait` is for how many seconds the platform may wait
+    (at most 60). Raises NotFoundError where they do not.
+    """
+    path = scope.in_workspace(paths.GATEWAY, workspace, "applied", paths.segment(kind, "kind"), member(name))
+    return _patient(Call("GET", paths.with_query(path, _asked(revision, wait)), parse_as(Applied)), wait)
+
+
+def _asked(revision: str | int | None, wait: float) -> list[tuple[str, str]]:
     query = [] if revision is None else [("revision", str(revision))]
-    return Call("GET", paths.with_query(path, query), parse_as(ProviderReady))
+    return [*query, ("wait", f"{wait:g}")] if wait else query
+
+
+def _patient(call: Call[T], wait: float) -> Call[T]:
+    return replace(call, timeout=wait + REPLY_S) if wait else call
 
 
 def send_forward(runner: SyncRunner, request: Forward) -> Any:
@@ -252,6 +299,8 @@ class Gateway(Resource):
     body, an EventStream; with `raw=True` the httpx.Response. `timeout` is in seconds; without it the client's.
     """
 
+    applied = method(applied)
+
     def __init__(self, runner: SyncRunner) -> None:
         super().__init__(runner)
         self.provider = ProviderRoute(runner)
@@ -292,6 +341,8 @@ class AsyncOpenAIRoute(AsyncResource):
 
 class AsyncGateway(AsyncResource):
     """`client.inference.gateway` of the asynchronous client."""
+
+    applied = async_method(applied)
 
     def __init__(self, runner: AsyncRunner) -> None:
         super().__init__(runner)

@@ -64,7 +64,7 @@ def create(
         "project": project,
         "options": options,
     }
-    return _remembered(scope, _PROVIDERS.create(scope, workspace, members, exist_ok=exist_ok))
+    return noted(scope, _PROVIDERS.create(scope, workspace, members, exist_ok=exist_ok))
 
 
 def retrieve(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[Provider]:
@@ -121,7 +121,7 @@ def update(
         "project": project,
         "options": options,
     }
-    return _remembered(scope, _PROVIDERS.replace(scope, workspace, name, members))
+    return noted(scope, _PROVIDERS.replace(scope, workspace, name, members))
 
 
 def update_status(
@@ -137,7 +137,7 @@ def update_status(
     """Change what is named of a provider's status; discovery does so by itself."""
     members = {"status": status, "status_message": status_message, "served_models": served_models}
     path = paths.join(_PROVIDERS.path(scope, workspace, name), "status")
-    return _remembered(scope, Call("PUT", path, parse_as(Provider), body=json_body(members)))
+    return noted(scope, Call("PUT", path, parse_as(Provider), body=json_body(members)))
 
 
 def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[None]:
@@ -145,8 +145,8 @@ def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[
     return _PROVIDERS.delete(scope, workspace, name)
 
 
-def _remembered(scope: Scope, call: Call[Provider]) -> Call[Provider]:
-    """Remember the revision that a write makes, for `wait_for_gateway`."""
+def noted(scope: Scope, call: Call[Provider]) -> Call[Provider]:
+    """Remember the revision that a write makes, or a reading finds, for `wait_for_gateway`."""
 
     def parse(response: httpx.Response) -> Provider:
         provider = call.parse(response)

@@ -78,21 +78,17 @@ class Platform:
         }
 
     def _gateways(self) -> list[dict[str, Any]]:
-        """Say of every gateway process that has left no word whether it is live, and what it has applied."""
-        watch, fleet = self._watch, self._watch.fleet
+        """Say of every gateway process that has not left whether it is live, and what it acts on; this one first."""
+        watch = self._watch
+        known = [(one, True) for one in watch.fleet.live] + [(one, False) for one in watch.fleet.gone]
+        known.sort(key=lambda pair: (pair[0].boot_id != watch.own_boot_id, not pair[1], pair[0].gateway_id))
         listed = []
-        for live, records in ((True, fleet.live), (False, fleet.gone)):
-            for record in records:
-                follows = record.epoch is not None and record.epoch == watch.epoch
-                listed.append(
-                    {
-                        "id": record.gateway_id,
-                        "live": live,
-                        "applied": record.head if follows else None,
-                        "lag": max(0, watch.head - record.head) if follows else None,
-                    }
-                )
-        return sorted(listed, key=lambda one: (not one["live"], one["id"]))
+        for record, is_live in known:
+            follows = record.epoch is not None and record.epoch == watch.epoch
+            applied = record.head if follows else None
+            lag = max(0, watch.head - record.head) if follows else None
+            listed.append({"id": record.gateway_id, "live": is_live, "applied": applied, "lag": lag})
+        return listed
 
     async def _ask(self, service: Service) -> str:
         try:
