@@ -63,6 +63,8 @@ _DROPPED: Final[frozenset[bytes]] = frozenset(
 )
 _DROPPED_PREFIXES: Final = (b"x-forwarded-", b"x-nmp-", b"x-modelport-")
 _REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 64
+"""Names in use are shorter, and a table full of names of 64 KiB would fill the memory."""
 
 
 def classify(name: bytes) -> int:
@@ -84,8 +86,11 @@ class FieldTable:
         self.known: dict[bytes, int] = {}
 
     def learn(self, name: bytes) -> int:
-        """Classify and remember."""
+        """Classify and, if anybody could mean it, remember."""
+        found = int(self._classifier(name))
+        if len(name) > _LONGEST_REMEMBERED:
+            return found
         if len(self.known) >= _REMEMBERED:
             self.known.clear()
-        found = self.known[name] = int(self._classifier(name))
+        self.known[name] = found
         return found
