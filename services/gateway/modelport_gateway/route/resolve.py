@@ -104,10 +104,23 @@ def find_target(
     else:
         assert model is not None
         targets = named_model_targets(look, route.workspace, model)
-    choice = choose(entity_choices(look, targets, loop_line))
+    choice = _first_of_all(look, targets, loop_line) or choose(entity_choices(look, targets, loop_line))
     if choice is None:
         raise _nobody(look, route.workspace, model or route.name, targets)
     return choice.target, choice.served_id
+
+
+def _first_of_all(look: Lookup, targets: Sequence[str], loop_line: bytes) -> Choice | None:
+    """Return the first candidate if it is READY, as it mostly is: `choose` would take it too, 0.5 us later."""
+    entry = look.record(targets[0]) if targets else None
+    if entry is None or not entry.present:
+        return None
+    servings = compiled_model(entry).servings
+    provider = look.record(servings[0].provider_key) if servings else None
+    if provider is None or not provider.present:
+        return None
+    target = compiled_target(provider, loop_line)
+    return Choice(target, servings[0].served_id) if target.ready else None
 
 
 def _nobody(look: Lookup, workspace: str, model: str, targets: Sequence[str]) -> NoProviderError:
