@@ -200,7 +200,8 @@ class ClientConnection(HttpToolsProtocol):
         found = former.pattern.match(data) if former is not None else None
         if former is not None and found is not None:
             end, digits = found
-            self._begin(former.head.with_length(digits), former.call, data[end:])
+            former.head = former.head.with_length(digits)
+            self._begin(former.head, former.call, data[end:])
             return
         try:
             self._read_head(data)

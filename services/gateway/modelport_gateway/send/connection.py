@@ -209,10 +209,13 @@ class UpstreamConnection(asyncio.Protocol):
         """Return the reply's head and the offset behind it; None where it is not complete."""
         former = self._former
         if former is not None:
-            pattern, reply = former
+            pattern, like = former
             found = pattern.match(data)
             if found is not None:
-                return reply.with_length(found[1]), found[0]
+                reply = like.with_length(found[1])
+                if reply is not like:
+                    self._former = (pattern, reply)
+                return reply, found[0]
         begin = 0
         while True:
             end = data.find(END_OF_HEAD, begin) + 4

@@ -105,6 +105,7 @@ class ReplyHead:
     has_date = False
     location: bytes | None = None
     _around_length: tuple[bytes, bytes] | None = None
+    _digits = b""
 
     def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status
@@ -124,7 +125,7 @@ class ReplyHead:
 
     def with_length(self, digits: bytes) -> "ReplyHead":
         """Return the head that differs in its Content-Length only; no digits stand for no difference."""
-        if not digits:
+        if digits == self._digits or not digits:
             return self
         around = self._around_length
         if around is None:
@@ -132,6 +133,7 @@ class ReplyHead:
             assert around is not None  # whose digits were cut out of the head has them here too
         other = self._with_text(b"%b%b%b" % (around[0], digits, around[1]))
         other.content_length = int(digits)
+        other._digits = digits
         return other
 
     def _with_text(self, text: bytes) -> "ReplyHead":
