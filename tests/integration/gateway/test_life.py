@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -138,8 +139,8 @@ async def test_a_request_leaves_no_garbage(gateway: Gateway, upstream: ScriptedU
         build_request("GET", f"{BASE}/provider/nobody/-/x"),
     ]
 
-    def ours() -> list[str]:
-        return sorted(
+    def ours() -> Counter[str]:
+        return Counter(
             type(thing).__name__
             for thing in gc.get_objects()
             if str(type(thing).__module__).startswith("modelport_gateway")
@@ -158,6 +159,7 @@ async def test_a_request_leaves_no_garbage(gateway: Gateway, upstream: ScriptedU
                     await client.send(request)
                     await client.read_response()
             await eventually(lambda: not gateway.plane.context.active)
-            assert ours() == before
+            # Another connection may have come; what is left of each of 500 requests is more than that.
+            assert {name: count for name, count in (ours() - before).items() if count > 10} == {}
         finally:
             gc.enable()

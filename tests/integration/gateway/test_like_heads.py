@@ -36,7 +36,7 @@ def shown(requests: list[RawRequest]) -> list[tuple[bytes, bytes]]:
     return [(request.head, request.body) for request in requests]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 async def test_each_of_many_like_requests_is_its_own(gateway: Gateway, upstream: ScriptedUpstream, seed: int) -> None:
     chance = random.Random(seed)
     requests = [request_of(chance) for _ in range(60)]
@@ -96,7 +96,7 @@ def reply_to(number: int, method: bytes) -> tuple[bytes, bytes]:
     return interim + head + dropped + b"\r\n\r\n" + shown_body, head + b"\r\n\r\n" + shown_body
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 async def test_each_of_many_like_replies_is_its_own(gateway: Gateway, upstream: ScriptedUpstream, seed: int) -> None:
     count = 60
 

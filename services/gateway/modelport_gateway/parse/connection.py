@@ -30,7 +30,7 @@ from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
 from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.path import INFERENCE_PREFIX, Call, split_route, split_target
-from modelport_gateway.parse.pattern import HeadPattern, pattern_of
+from modelport_gateway.parse.pattern import MAX_REMEMBERED, HeadPattern, pattern_of
 from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.exchange import Exchange
 
@@ -40,6 +40,9 @@ _RESET = struct.pack("ii", 1, 0)
 _NEVER = float("inf")
 _REMEMBERED_S = 5.0
 """For so long an idle connection keeps its former head."""
+_TRIES = 3
+_TRY_EVERY = 16
+"""Where so many heads were unlike each other, only one of so many is made a pattern: that costs as much as it gains."""
 _FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r")
 
 
@@ -64,8 +67,9 @@ class _Former:
 
     __slots__ = ("call", "head", "pattern")
 
-    def __init__(self, pattern: HeadPattern, head: RequestHead, call: Call) -> None:
+    def __init__(self, pattern: HeadPattern | None, head: RequestHead, call: Call) -> None:
         self.pattern = pattern
+        """None where none was made because the heads of this connection are not alike."""
         self.head = head
         self.call = call
 
@@ -121,6 +125,8 @@ class ClientConnection(HttpToolsProtocol):
         self._idle_since = 0.0
         self.former: _Former | None = None
         """Dropped when the connection has been idle for a while: it holds what the client sent as credential."""
+        self._unlike = 0
+        """Heads since the last that was like the one before."""
         # Of the request
         self._exchange: Exchange | None = None
         self._body: Body = NO_BODY
@@ -197,9 +203,10 @@ class ClientConnection(HttpToolsProtocol):
 
     def _take_head(self, data: bytes) -> None:
         former = self.former
-        found = former.pattern.match(data) if former is not None else None
+        found = former.pattern.match(data) if former is not None and former.pattern is not None else None
         if former is not None and found is not None:
             end, digits = found
+            self._unlike = 0
             former.head = former.head.with_length(digits)
             self._begin(former.head, former.call, data[end:])
             return
@@ -215,20 +222,33 @@ class ClientConnection(HttpToolsProtocol):
         if end == 0:
             return
         head = parse_request_head(data[:end], self._context.limits.max_fields)
-        path, query = split_target(head.target)
-        route = split_route(path)
-        if route is None:
-            if INFERENCE_PREFIX in path and not path.startswith(b"/"):
-                check_inference_target(head.target)
+        call = self._read_call(head)
+        if call is None:
             self._begin_asgi(head, data[end:])
             return
         if head.wants_websocket:
             raise NotImplementedHereError("WebSockets are not forwarded; use HTTP")
-        check_inference_target(head.target)
-        call = self.service.read_call(head, route[0], route[1], query)
-        pattern = pattern_of(data[:end], self._context.limits.max_head)
-        self.former = _Former(pattern, head, call) if pattern is not None else None
+        self._unlike += 1
+        if self._unlike <= _TRIES or self._unlike % _TRY_EVERY == 0:
+            pattern = pattern_of(data[:end], self._context.limits.max_head)
+        else:
+            pattern = None
+        self.former = _Former(pattern, head, call) if end <= MAX_REMEMBERED else None
         self._begin(head, call, data[end:])
+
+    def _read_call(self, head: RequestHead) -> Call | None:
+        """Return what an inference request asks for; None for any other."""
+        former = self.former
+        if former is not None and former.head.target == head.target and former.head.method == head.method:
+            return former.call.again()
+        path, query = split_target(head.target)
+        route = split_route(path)
+        if route is not None:
+            check_inference_target(head.target)
+            return self.service.read_call(head, route[0], route[1], query)
+        if INFERENCE_PREFIX in path and not path.startswith(b"/"):
+            check_inference_target(head.target)
+        return None
 
     def _begin(self, head: RequestHead, call: Call, rest: bytes) -> None:
         """Begin an inference request; `rest` is what came behind its head."""

@@ -69,7 +69,11 @@ class Call:
         """Path and tail as the access log takes them."""
         self.start_target: object = None
         self.start = b""
-        """Room for prepare/request.py: the beginning of the provider's request, as made for `start_target`."""
+        """Room for prepare/outgoing.py: the beginning of the provider's request, as made for `start_target`."""
+
+    def again(self) -> "Call":
+        """Return the call of a head with the same method and target, but other lines."""
+        return Call(self.route, self.tail, self.query, listing=self.listing, logged_path=self.logged_path)
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes]:
