@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from modelport_testing.edge import start_edge
 from modelport_testing.gateways import Fleet, GatewayProcess, start_fleet
 from modelport_testing.polling import eventually
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
@@ -265,3 +267,37 @@ async def test_a_gateway_cut_off_from_redis_says_so_to_the_edge_alone(
         await eventually(lambda: asyncio.to_thread(gateway.is_at_the_edge), 20)
         assert await changes.ask(client, gateway) == 2
     await asyncio.to_thread(gateway.stop)
+
+
+async def test_the_edge_prefers_gateways_that_follow_changes(
+    platform: Platform, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """One that is cut off gets no requests; where all are, what they know still serves."""
+    (near, near_network), (far, far_network) = [await asyncio.to_thread(platform.add) for _ in range(2)]
+    changes = Changes(platform.fleet, upstream, "edge")
+    assert await changes.is_applied(await changes.change(), 20)
+    addresses = [f"127.0.0.1:{gateway.port}" for gateway in (near, far)]
+    with start_edge(tmp_path, addresses) as edge:
+        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+
+            async def ask() -> int:
+                answer = await client.get(f"http://127.0.0.1:{edge.port}{changes.path}")
+                assert answer.status_code == 200, answer.text
+                return int(answer.text)
+
+            for gateway in (near, far):
+                assert await changes.ask(client, gateway) == 1
+            far_network.swallow()
+            assert await changes.is_applied(await changes.change(), 20)
+
+            async def has_moved() -> bool:
+                return [await ask() for _ in range(10)] == [2] * 10
+
+            await eventually(has_moved, 20)
+            near_network.swallow()
+            await eventually(lambda: asyncio.to_thread(lambda: not near.is_at_the_edge()), 20)
+            assert {await ask() for _ in range(20)} <= {1, 2}
+            for network in (near_network, far_network):
+                network.forward()
+            await eventually(has_moved, 20)
+    await asyncio.gather(*(asyncio.to_thread(gateway.stop) for gateway in (near, far)))

@@ -15,14 +15,14 @@ _READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close
 
 def render(config: str, *, port: int, internal_port: int, gateways: Sequence[str]) -> str:
     """Put this machine's addresses in the place of the compose network's; all else stays as it is deployed."""
-    for pattern, replacement in (
-        (r"^resolvers .*\n(?:    .*\n)+", ""),  # there is no Docker to ask
-        (r"^    bind :8080$", f"    bind 127.0.0.1:{port}"),
-        (r"^    bind 127\.0\.0\.1:8404$", f"    bind 127.0.0.1:{internal_port}"),
-        (r"^    server-template .*\n", "".join(f"    server {at.replace(':', '-')} {at}\n" for at in gateways)),
+    for pattern, replacement, times in (
+        (r"^resolvers .*\n(?:    .*\n)+", "", 1),  # there is no Docker to ask
+        (r"^    bind :8080$", f"    bind 127.0.0.1:{port}", 1),
+        (r"^    bind 127\.0\.0\.1:8404$", f"    bind 127.0.0.1:{internal_port}", 1),
+        (r"^    server-template .*\n", "".join(f"    server {at.replace(':', '-')} {at}\n" for at in gateways), 2),
     ):
         config, count = re.subn(pattern, replacement, config, flags=re.MULTILINE)
-        assert count == 1, f"{pattern} matches {count} times in {CONFIG}"
+        assert count == times, f"{pattern} matches {count} times in {CONFIG}"
     return config
 
 
