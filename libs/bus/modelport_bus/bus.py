@@ -19,8 +19,8 @@ from modelport_bus.connection import ConnectionKeeper, NatsConnection
 from modelport_bus.errors import BusAwayError, BusRefusedError
 from modelport_bus.pull import Puller
 from modelport_bus.streams import ACK_WAIT_S, ensure_consumer, ensure_stream
-from modelport_contracts.events import STREAM, subject_of
-from modelport_contracts.records import Change, PoisonError
+from modelport_contracts.events import STREAM, subject_of, subjects_of_source
+from modelport_contracts.records import Change, Envelope, PoisonError, Source
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +107,24 @@ class Bus:
         except _TROUBLE as error:
             raise BusAwayError(f"NATS did not confirm: {str(error) or type(error).__name__}") from error
         self.counts.published += 1
+
+    async def newest(self, source: Source) -> Envelope | None:
+        """Return the envelope of what the stream took last from a source; None where it holds nothing of it.
+
+        Waits for the connection. Raises BusAwayError where the bus does not answer.
+        """
+        connection = await self._keeper.wait()
+        stream = connection.client.jetstream()
+        try:
+            last = await connection.during(stream.get_last_msg(STREAM, subjects_of_source(source)))
+        except nats.js.errors.NotFoundError:
+            return None
+        except (nats.js.errors.Error, *_TROUBLE) as error:
+            raise BusAwayError(f"NATS did not answer: {str(error) or type(error).__name__}") from error
+        try:
+            return Change.decode(last.data or b"").envelope
+        except PoisonError:
+            return None
 
     async def consume(
         self,

@@ -20,6 +20,11 @@ def subject_of(envelope: Envelope) -> str:
     return f"{SUBJECT_PREFIX}.{envelope.source}.{kind}.{subject_token(workspace)}.{subject_token(name)}"
 
 
+def subjects_of_source(source: str) -> str:
+    """Name the subject filter for every record of a source."""
+    return f"{SUBJECT_PREFIX}.{source}.>"
+
+
 def subjects_of_kind(source: str, kind: Kind) -> str:
     """Name the subject filter for every record of a kind."""
     return f"{SUBJECT_PREFIX}.{source}.{kind}.>"

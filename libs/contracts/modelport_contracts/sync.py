@@ -2,7 +2,8 @@
 
 `GET /internal/v1/snapshot?cursor=` pages everything a source owns, tombstones excluded;
 `GET /internal/v1/changes?after=` answers what changed since a revision, removals included, while that is kept (24 h).
-Both need a service token with the `sync` scope.
+`POST /internal/v1/seen` tells a source how far somebody has seen it, and asks how far it is.
+All need a service token with the `sync` scope.
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,20 @@ from modelport_contracts.records import Change, Envelope
 
 SNAPSHOT_PATH = "/internal/v1/snapshot"
 CHANGES_PATH = "/internal/v1/changes"
+SEEN_PATH = "/internal/v1/seen"
+
+
+class Position(BaseModel):
+    """A moment in a source's life: which database, and its revision.
+
+    Sent to SEEN_PATH it is what the sender has seen; the reply is where the source is. One that was seen at a later
+    revision than it has went back, by a restored backup, and becomes another incarnation (docs/propagation.md, rule 2).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    incarnation: str
+    revision: int
 
 
 class SyncRecord(BaseModel):

@@ -31,7 +31,7 @@ from modelport_contracts.errors import (
     error_body,
 )
 from modelport_contracts.pages import DEFAULT_PAGE_SIZE, Pagination
-from modelport_contracts.sync import CHANGES_PATH, SNAPSHOT_PATH, ChangesPage, SnapshotPage
+from modelport_contracts.sync import CHANGES_PATH, SEEN_PATH, SNAPSHOT_PATH, ChangesPage, Position, SnapshotPage
 from modelport_kit import service_tokens
 from modelport_kit.errors import ApiError
 from modelport_kit.filters import FilterError, parse_query
@@ -244,6 +244,9 @@ class SyncSource(Protocol):
     async def changes(self, after: int) -> ChangesPage:
         """Return what changed after a revision."""
 
+    async def seen(self, position: Position) -> Position:
+        """Learn how far somebody has seen this source; return where it is."""
+
 
 def sync_router(source: Callable[[], SyncSource], trusted: TrustedCallers) -> APIRouter:
     """Make the internal interface of modelport_contracts.sync."""
@@ -259,6 +262,10 @@ def sync_router(source: Callable[[], SyncSource], trusted: TrustedCallers) -> AP
     @router.get(CHANGES_PATH)
     async def changes(after: Annotated[int, Query(ge=0)]) -> ChangesPage:
         return await source().changes(after)
+
+    @router.post(SEEN_PATH)
+    async def seen(position: Position) -> Position:
+        return await source().seen(position)
 
     return router
 

@@ -1,7 +1,7 @@
 """The names of the routing table's keys in Redis (docs/propagation.md, The table in Redis).
 
 Everything under `rt:` is the table, and every change of it is pushed to every near cache; what need not be
-pushed (locks) has another prefix.
+pushed (locks, how far sources were seen) has another prefix.
 """
 
 from modelport_contracts.records import SOURCE_OF_KIND, SOURCES, Source
@@ -15,6 +15,7 @@ COMPLETE_PREFIX = "rt:complete:"
 ROW_PREFIX = "rt:r:"
 INDEX_PREFIX = "rt:i:"
 LOCK_PREFIX = "lock:rt:"
+SEEN_PREFIX = "seen:rt:"
 
 
 def complete(source: Source) -> str:
@@ -30,6 +31,11 @@ def floor(source: Source) -> str:
 def incarnation(source: Source) -> str:
     """Name a source's incarnation, `<epoch> <incarnation>`: writes of another are refused."""
     return f"rt:incarnation:{source}"
+
+
+def seen(source: Source) -> str:
+    """Name `<incarnation> <revision>`, the newest revision of a source that was ever written; it outlives epochs."""
+    return f"{SEEN_PREFIX}{source}"
 
 
 def tombstones(source: Source) -> str:

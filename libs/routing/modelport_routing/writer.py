@@ -53,6 +53,8 @@ class TableState:
     """Revisions, of the current epoch only."""
     incarnations: Mapping[Source, str | None]
     """Of the current epoch only."""
+    seen: Mapping[Source, tuple[str, int] | None]
+    """The newest incarnation and revision that were written, in whichever epoch."""
 
     @property
     def epoch(self) -> str | None:
@@ -108,7 +110,7 @@ class RouteWriter:
         """Read the table's own data."""
         names = [keys.EPOCH]
         for source in SOURCES:
-            names += [keys.complete(source), keys.floor(source), keys.incarnation(source)]
+            names += [keys.complete(source), keys.floor(source), keys.incarnation(source), keys.seen(source)]
         async with self._asking(), self._redis.pipeline(transaction=True) as pipeline:
             pipeline.execute_command("INFO", "server")
             pipeline.mget(names)
@@ -116,7 +118,7 @@ class RouteWriter:
         epoch, *rest = [None if value is None else value.decode() for value in values]
         run_id = server["run_id"]
         current = epoch if epoch_is_current(epoch, run_id) else None
-        by_source = {source: rest[3 * at : 3 * at + 3] for at, source in enumerate(SOURCES)}
+        by_source = {source: rest[4 * at : 4 * at + 4] for at, source in enumerate(SOURCES)}
         floors = {source: _of_epoch(found[1], current) for source, found in by_source.items()}
         return TableState(
             run_id=run_id,
@@ -124,6 +126,7 @@ class RouteWriter:
             marks={source: found[0] for source, found in by_source.items()},
             floors={source: None if text is None else int(text) for source, text in floors.items()},
             incarnations={source: _of_epoch(found[2], current) for source, found in by_source.items()},
+            seen={source: _position(found[3]) for source, found in by_source.items()},
         )
 
     async def begin_epoch(self, seen: str | None, random_part: str) -> str:
@@ -135,7 +138,7 @@ class RouteWriter:
         """Let a source's live writes count in an epoch. A snapshot for it must be begun after this."""
         return await self._outcome(
             scripts.OPEN_SOURCE,
-            (keys.EPOCH, keys.incarnation(source), keys.floor(source)),
+            (keys.EPOCH, keys.incarnation(source), keys.floor(source), keys.seen(source)),
             (epoch, incarnation, revision),
         )
 
@@ -156,7 +159,7 @@ class RouteWriter:
         """
         outcome = await self._outcome(
             scripts.FINISH,
-            (keys.EPOCH, keys.incarnation(source), keys.floor(source), keys.complete(source)),
+            (keys.EPOCH, keys.incarnation(source), keys.floor(source), keys.complete(source), keys.seen(source)),
             (epoch, incarnation, revision, "complete" if complete else ""),
         )
         if outcome is Outcome.APPLIED:
@@ -236,6 +239,7 @@ class RouteWriter:
             keys.floor(source),
             keys.tombstones(source),
             keys.row(envelope.key),
+            keys.seen(source),
         )
         put = envelope.operation == "put"
         args = (
@@ -277,6 +281,11 @@ def _of_epoch(text: str | None, epoch: str | None) -> str | None:
         return None
     its_epoch, _, value = text.partition(" ")
     return value if its_epoch == epoch else None
+
+
+def _position(text: str | None) -> tuple[str, int] | None:
+    incarnation, _, revision = (text or "").partition(" ")
+    return (incarnation, int(revision)) if revision.isdecimal() else None
 
 
 def _owner(key: str) -> Source | None:

@@ -14,6 +14,7 @@ from modelport_kit import http
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
+from modelport_kit.database.restored import compare_with_stream
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
@@ -57,13 +58,14 @@ def build_app(settings: ModelsSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
+            await bus.start()
+            stack.push_async_callback(bus.close)
+            await compare_with_stream(database, lambda: bus.newest(SOURCE))
             await stores.workspaces.ensure_built_in()
             secrets = await stack.enter_async_context(service_client(settings.secrets_url, token))
             gateway = await stack.enter_async_context(
                 service_client(settings.gateway_url, token, max_connections=FIRST_LANE + SECOND_LANE + 8)
             )
-            await bus.start()
-            stack.push_async_callback(bus.close)
             discovery = Discovery(stores.probes, gateway, settings.discovery_interval_s)
             loops.add("outbox", outbox.run)
             loops.add("discovery", discovery.run)

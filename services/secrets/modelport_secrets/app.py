@@ -13,6 +13,7 @@ from modelport_kit import http
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
+from modelport_kit.database.restored import compare_with_stream
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
@@ -52,11 +53,12 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
+            await bus.start()
+            stack.push_async_callback(bus.close)
+            await compare_with_stream(database, lambda: bus.newest(SOURCE))
             await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
             models = await stack.enter_async_context(service_client(settings.models_url, token))
             workspaces = Workspaces(models, store)
-            await bus.start()
-            stack.push_async_callback(bus.close)
             loops.add("outbox", outbox.run)
             loops.add(
                 "workspace removals",

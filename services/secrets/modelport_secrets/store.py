@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from modelport_contracts.names import new_id
 from modelport_contracts.pages import Pagination
 from modelport_contracts.resources.secrets import BUILT_IN_SECRET, Secret
-from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
+from modelport_contracts.sync import ChangesPage, Position, SnapshotPage, SyncRecord
+from modelport_kit.database import restored
 from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
@@ -263,6 +264,10 @@ class SecretStore:
     async def changes(self, after: int) -> ChangesPage:
         """Return what changed after a revision."""
         return await changes_after(self._database, after)
+
+    async def seen(self, position: Position) -> Position:
+        """Learn how far somebody has seen this source; return where it is."""
+        return await restored.seen(self._database, position)
 
 
 def _is(workspace: str, name: str) -> ColumnElement[bool]:

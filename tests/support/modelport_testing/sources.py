@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -18,7 +19,8 @@ from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table,
 
 from modelport_bus import Bus
 from modelport_contracts.records import Change, Envelope, IndexEntry, Source
-from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
+from modelport_contracts.sync import ChangesPage, Position, SnapshotPage, SyncRecord
+from modelport_kit.database import restored
 from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_kit.database.outbox import OutboxPublisher
@@ -44,9 +46,10 @@ _REVISION, _OUTBOX = add_plumbing_tables(_METADATA)
 class RecordSource:
     """One source's database and its internal interface."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: Source, folder: Path | None = None, *, url: str = "") -> None:
+        """A database in `folder`, or at `url`."""
         self.source: Source = source
-        self.database = Database(f"sqlite:///{folder / source}.db", source)
+        self.database = Database(url or f"sqlite:///{folder}/{source}.db", source)
         self.away = False
         """Answer 503 to everything."""
         self.cut_after_pages: int | None = None
@@ -59,6 +62,24 @@ class RecordSource:
         async with self.database.engine.begin() as connection:
             await connection.run_sync(_METADATA.create_all)
             await connection.execute(insert(_REVISION).values(id=1, n=0, incarnation=uuid.uuid4().hex))
+
+    async def backup(self) -> dict[str, list[dict[str, Any]]]:
+        """Copy all that is in the database."""
+        async with self.database.read() as connection:
+            return {
+                table.name: [dict(row) for row in (await connection.execute(select(table))).mappings()]
+                for table in _METADATA.sorted_tables
+            }
+
+    async def restore(self, backup: dict[str, list[dict[str, Any]]]) -> None:
+        """Put back what was there."""
+        async with self.database.engine.connect() as connection:
+            await connection.execution_options(modelport_write=True)
+            async with connection.begin():
+                for table in _METADATA.sorted_tables:
+                    await connection.execute(delete(table))
+                    if backup[table.name]:
+                        await connection.execute(insert(table), backup[table.name])
 
     async def renew_incarnation(self, *, revision: int) -> None:
         """Become another database, as after a restore: the records stay, their numbers begin anew."""
@@ -137,6 +158,11 @@ class RecordSource:
         self.asked_for_changes += 1
         return await changes_after(self.database, after)
 
+    async def seen(self, position: Position) -> Position:
+        """Implement SyncSource."""
+        self._refuse_if(self.away)
+        return await restored.seen(self.database, position)
+
     @staticmethod
     def _refuse_if(wanted: bool) -> None:
         if wanted:
@@ -149,13 +175,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-@contextlib.asynccontextmanager
-async def serving(source: RecordSource) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve a source; gives a client as gateways have it."""
+def app_of(source: RecordSource) -> FastAPI:
+    """Make the internal interface of a source."""
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     trusted = TrustedCallers([Caller(caller="gateway", scopes=frozenset({"sync"}), sha256=digest)])
     app = FastAPI()
     app.include_router(sync_router(lambda: source, trusted))
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serving(source: RecordSource) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve a source; gives a client as gateways have it."""
+    app = app_of(source)
     listening = socket.create_server(("127.0.0.1", 0))
     server = _Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve(sockets=[listening]))

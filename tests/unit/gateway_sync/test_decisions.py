@@ -25,6 +25,7 @@ def state(
         marks={"models": mark, "secrets": None},
         floors={"models": 5, "secrets": None},
         incarnations={"models": incarnation, "secrets": None},
+        seen={"models": None, "secrets": None},
     )
 
 

@@ -86,17 +86,22 @@ class OutboxPublisher:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
-                while rows := await self.claim():
-                    if left := await self._publish_rows(rows, claimed=True):
-                        await self._release(left)
-                        await asyncio.sleep(AWAY_PAUSE_S)
-                        break
+                if not await self.sweep():
+                    await asyncio.sleep(AWAY_PAUSE_S)
                 if self._clock() >= next_prune:
                     await self.prune()
                     next_prune = self._clock() + 600
             except Exception as error:
                 logger.warning("outbox sweep failed, trying again: %s", type(error).__name__)
                 await asyncio.sleep(1)
+
+    async def sweep(self) -> bool:
+        """Publish what waits, whoever committed it; say whether the bus was there."""
+        while rows := await self.claim():
+            if left := await self._publish_rows(rows, claimed=True):
+                await self._release(left)
+                return False
+        return True
 
     async def claim(self) -> list[OutboxRow]:
         """Claim unpublished rows for a while, oldest first, so that no other process publishes them meanwhile."""

@@ -42,3 +42,10 @@ local function store(row_key, head_key, tombstones_key, epoch, source, revision,
   end
   return seq
 end
+
+-- Whoever restores a backup takes a source back to before this: "<incarnation> <revision>", of no epoch.
+local function note_seen(seen_key, incarnation, revision)
+  local its_incarnation, its_revision = string.match(redis.call('GET', seen_key) or '', '^(%S+) (%d+)$')
+  if its_incarnation == incarnation and tonumber(its_revision) >= revision then return end
+  redis.call('SET', seen_key, string.format('%s %.0f', incarnation, revision))
+end

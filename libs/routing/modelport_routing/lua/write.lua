@@ -1,5 +1,5 @@
 -- The guarded write: moves a key's revision forward, never back.
--- KEYS: epoch, head, incarnation, floor, tombstones, row
+-- KEYS: epoch, head, incarnation, floor, tombstones, row, seen
 -- ARGV: source, incarnation, revision, operation, index, payload, wanted epoch or '', snapshot revision or ''
 -- Returns the outcome.
 local epoch = redis.call('GET', KEYS[1])
@@ -35,4 +35,5 @@ end
 drop_index(row)
 for _, entry in ipairs(index_entries(ARGV[5])) do redis.call('HSET', entry[1], entry[2], entry[3]) end
 store(KEYS[6], KEYS[2], KEYS[5], epoch, ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+note_seen(KEYS[7], incarnation, revision)
 return 'applied'

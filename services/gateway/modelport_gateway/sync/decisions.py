@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from modelport_contracts.records import Source
+from modelport_contracts.sync import Position
 from modelport_routing import Outcome, TableState
 
 CATCH_UP_EVERY_S = 60.0
@@ -35,6 +36,12 @@ def next_step(state: TableState, source: Source, confirmed_incarnation: str | No
     if confirmed_incarnation is not None and held is not None and held != confirmed_incarnation:
         return Step.BEGIN_EPOCH
     return Step.KEEP if state.is_complete(source) else Step.REBUILD
+
+
+def seen_of(state: TableState, source: Source) -> Position | None:
+    """Return how far a source was seen, None where that is not known (after a FLUSHALL)."""
+    seen = state.seen[source]
+    return None if seen is None else Position(incarnation=seen[0], revision=seen[1])
 
 
 def ends_the_attempt(outcomes: Iterable[Outcome]) -> bool:

@@ -21,6 +21,7 @@ from modelport_gateway.sync.decisions import (
     ends_the_attempt,
     next_step,
     retry_delay_s,
+    seen_of,
     spread_s,
 )
 from modelport_gateway.sync.sources import SourceAwayError, SourceClient
@@ -34,7 +35,7 @@ OTHER_AT_WORK_S = 0.2
 _REMOVE_AT_ONCE = 500
 
 
-class _StartOverError(Exception):
+class StartOverError(Exception):
     """The table is no longer the one this attempt was for."""
 
 
@@ -86,7 +87,7 @@ class Reconciler:
             try:
                 pause_s = await self.turn()
                 failures = 0
-            except (SourceAwayError, TableAwayError, _StartOverError) as error:
+            except (SourceAwayError, TableAwayError, StartOverError) as error:
                 failures += 1
                 self.counts.failures += 1
                 if failures in {1, 10} or failures % 100 == 0:
@@ -108,9 +109,9 @@ class Reconciler:
 
         Raises SourceAwayError and TableAwayError.
         """
-        confirmed = (await self._client.head()).incarnation if self._doubts_incarnation else None
-        self._doubts_incarnation = False
+        doubts, self._doubts_incarnation = self._doubts_incarnation, False
         state = await self._writer.state()
+        confirmed = (await self._client.head(seen_of(state, self.source))).incarnation if doubts else None
         step = next_step(state, self.source, confirmed)
         if step is Step.BEGIN_EPOCH:
             await self._begin_epoch(state)
@@ -160,6 +161,7 @@ class Reconciler:
     async def _catch_up(self, state: TableState) -> None:
         """Apply what changed since the floor, as if it were delivered again."""
         assert state.epoch is not None
+        await self._client.head(seen_of(state, self.source))
         page = await self._client.changes(state.floors[self.source] or 0)
         if page.incarnation != state.incarnations[self.source]:
             self.doubt_incarnation()
@@ -183,18 +185,18 @@ class Reconciler:
         """
         epoch, source = state.epoch, self.source
         assert epoch is not None
-        head = await self._client.head()
+        head = await self._client.head(seen_of(state, source))
         opened = await self._writer.open_source(epoch, source, head.incarnation, head.revision)
         if opened is Outcome.OTHER_INCARNATION:
             await self._begin_epoch(state)
         if opened is not Outcome.APPLIED:
-            raise _StartOverError(opened)
+            raise StartOverError(opened)
         revision: int | None = None
         named: set[str] = set()
         written = 0
         async for page in self._client.snapshot():
             if page.incarnation != head.incarnation:
-                raise _StartOverError("the source has another database now")
+                raise StartOverError("the source has another database now")
             if revision is None:
                 revision = page.revision
             changes = [record.change() for record in page.records]
@@ -217,7 +219,7 @@ class Reconciler:
             )
         )
         if ends_the_attempt(outcomes):
-            raise _StartOverError("the table was begun anew meanwhile")
+            raise StartOverError("the table was begun anew meanwhile")
         return outcomes.count(Outcome.APPLIED)
 
     async def _remove_missing(self, named: set[str], epoch: str, incarnation: str, revision: int) -> None:
@@ -236,14 +238,14 @@ class Reconciler:
                 )
             )
             if ends_the_attempt(outcomes):
-                raise _StartOverError("the table was begun anew meanwhile")
+                raise StartOverError("the table was begun anew meanwhile")
             self.counts.removed += outcomes.count(Outcome.APPLIED)
 
     async def _finish(
         self, epoch: str, incarnation: str, revision: int, outcomes: list[Outcome], *, complete: bool
     ) -> None:
         if ends_the_attempt(outcomes):
-            raise _StartOverError("the table was begun anew meanwhile")
+            raise StartOverError("the table was begun anew meanwhile")
         outcome = await self._writer.finish(epoch, self.source, incarnation, revision, complete=complete)
         if outcome is not Outcome.APPLIED:
-            raise _StartOverError(outcome)
+            raise StartOverError(outcome)

@@ -1,14 +1,13 @@
 """Asking a source, the models or the secrets service, what it holds (modelport_contracts.sync)."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from modelport_contracts.records import Source
-from modelport_contracts.sync import CHANGES_PATH, SNAPSHOT_PATH, ChangesPage, SnapshotPage
+from modelport_contracts.sync import CHANGES_PATH, SEEN_PATH, SNAPSHOT_PATH, ChangesPage, Position, SnapshotPage
 
 Page = TypeVar("Page", bound=BaseModel)
 
@@ -19,14 +18,6 @@ class SourceAwayError(Exception):
     """The source cannot be reached, or did not answer as agreed. Nothing may be concluded from that."""
 
 
-@dataclass(frozen=True)
-class SourceHead:
-    """Which database a source has, and its newest revision."""
-
-    incarnation: str
-    revision: int
-
-
 class SourceClient:
     """One source. `http` has the source's base address and sends the service token."""
 
@@ -35,10 +26,12 @@ class SourceClient:
         self._http = http
         self._page = page
 
-    async def head(self) -> SourceHead:
-        """Ask for incarnation and revision. Raises SourceAwayError."""
-        page = await self._get(SnapshotPage, SNAPSHOT_PATH, {"limit": 1})
-        return SourceHead(page.incarnation, page.revision)
+    async def head(self, seen: Position | None = None) -> Position:
+        """Ask which database it has, and its revision; tell it how far it was seen. Raises SourceAwayError."""
+        if seen is None:
+            page = await self._get(SnapshotPage, SNAPSHOT_PATH, {"limit": 1})
+            return Position(incarnation=page.incarnation, revision=page.revision)
+        return await self._ask(Position, "POST", SEEN_PATH, json=seen.model_dump())
 
     async def snapshot(self) -> AsyncIterator[SnapshotPage]:
         """Page everything the source owns, as of a revision that is read now. Raises SourceAwayError."""
@@ -55,8 +48,11 @@ class SourceClient:
         return await self._get(ChangesPage, CHANGES_PATH, {"after": after})
 
     async def _get(self, kind: type[Page], path: str, parameters: dict[str, str | int]) -> Page:
+        return await self._ask(kind, "GET", path, params=parameters)
+
+    async def _ask(self, kind: type[Page], method: str, path: str, **content: Any) -> Page:
         try:
-            reply = await self._http.get(path, params=parameters)
+            reply = await self._http.request(method, path, **content)
         except httpx.HTTPError as error:
             raise SourceAwayError(f"{self.source}: {type(error).__name__}") from error
         if reply.status_code != httpx.codes.OK:

@@ -4,7 +4,8 @@ from sqlalchemy import Table, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modelport_contracts.records import Change, Envelope, Kind, record_key
-from modelport_contracts.sync import ChangesPage, SnapshotPage, SyncRecord
+from modelport_contracts.sync import ChangesPage, Position, SnapshotPage, SyncRecord
+from modelport_kit.database import restored
 from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_models.domain import SOURCE, records
@@ -72,6 +73,10 @@ class SnapshotStore:
     async def changes(self, after: int) -> ChangesPage:
         """Return what changed after a revision."""
         return await changes_after(self._database, after)
+
+    async def seen(self, position: Position) -> Position:
+        """Learn how far somebody has seen this source; return where it is."""
+        return await restored.seen(self._database, position)
 
 
 async def _render(connection: AsyncConnection, table: Table, rows: list[Row]) -> list[Rendered]:
