@@ -23,10 +23,11 @@ PIPELINE = 64
 class Script:
     """A script with its common part, and its digest."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str | None = None) -> None:
+        """Read the script of that name; `text` replaces what the file holds."""
         folder = files("modelport_routing") / "lua"
         self.name = name
-        self.text = (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+        self.text = text or (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 

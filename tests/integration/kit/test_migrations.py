@@ -1,6 +1,7 @@
 """Every service's database: made from nothing, brought up to date, refused where it is newer."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from modelport_models.app import MIGRATIONS as MODELS_MIGRATIONS
 from modelport_models.tables import METADATA as MODELS_METADATA
 from modelport_secrets.app import MIGRATIONS as SECRETS_MIGRATIONS
 from modelport_secrets.tables import METADATA as SECRETS_METADATA
+from modelport_testing.frozen import SECRET, digests, load, model_stores, releases, secret_store
 from modelport_testing.postgres import PostgresServer
 
 SERVICES: dict[Source, tuple[Path, MetaData]] = {
@@ -41,22 +43,65 @@ async def look(url: str, source: Source) -> tuple[str, int]:
     return found
 
 
+async def differences(url: str, source: Source) -> Any:
+    """Return what a database lacks of the tables that this release works with, or has beyond them."""
+
+    def compare(connection: Connection) -> Any:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return compare_metadata(context, SERVICES[source][1])
+
+    database = Database(url, source)
+    async with database.engine.connect() as connection:
+        found = await connection.run_sync(compare)
+    await database.close()
+    return found
+
+
 async def test_from_nothing_and_again(database_url: str, source: Source) -> None:
-    scripts, metadata = SERVICES[source]
+    scripts, _ = SERVICES[source]
     await prepare(database_url, source, scripts, migrate_now=True)
     incarnation, revision = await look(database_url, source)
     assert (len(incarnation), revision) == (32, 0)
     await prepare(database_url, source, scripts, migrate_now=True)
     await prepare(database_url, source, scripts, migrate_now=False)
     assert await look(database_url, source) == (incarnation, 0)
+    assert await differences(database_url, source) == []
 
-    def differences(connection: Connection) -> Any:
-        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
 
+@pytest.mark.parametrize("release", releases(), ids=lambda folder: folder.name)
+async def test_from_a_release(database_url: str, source: Source, release: Path, tmp_path: Path) -> None:
+    scripts, _ = SERVICES[source]
+    await asyncio.to_thread(load, release, source, database_url)
+    incarnation, revision = await look(database_url, source)
+    await prepare(database_url, source, scripts, migrate_now=True)
+    assert await look(database_url, source) == (incarnation, revision)
+    assert await differences(database_url, source) == []
     database = Database(database_url, source)
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+    if source == "models":
+        stores = model_stores(database)
+        page = await stores.sync.snapshot(None, 1000)
+        found = {record.envelope.key for record in page.records}
+        while page.next is not None:
+            page = await stores.sync.snapshot(page.next, 1000)
+            found |= {record.envelope.key for record in page.records}
+        assert {"provider/team.x/full.one", "model/default/gpt-4", "virtual-model/default/gpt-*"} <= found
+        assert "virtual-model/default/removed" not in found
+        provider, _ = await stores.providers.get("team.x", "full.one")
+        assert provider.default_extra_headers == {"x-default": "1"}
+        assert (await stores.workspaces.create("of-today", None))[1] == revision + 1
+    else:
+        store = secret_store(database, tmp_path)
+        assert (await store.reveal("default", "key")).value == SECRET
+        assert (await store.create("default", "workspace-of-then", "other", "value", None))[1] == revision + 1
     await database.close()
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda folder: folder.name)
+def test_a_releases_migrations_are_as_they_were(release: Path) -> None:
+    """Whoever has run them will not run them again."""
+    now = {path: digest for name in SERVICES for path, digest in digests(name).items()}
+    for path, digest in json.loads((release / "migrations.json").read_text()).items():
+        assert now.get(path) == digest, f"{path} belongs to release {release.name}: add a migration instead"
 
 
 async def test_replicas_that_migrate_at_once(postgres_url: str, source: Source) -> None:

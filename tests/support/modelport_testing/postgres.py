@@ -159,6 +159,11 @@ def _unprivileged_account() -> pwd.struct_passwd:
     raise AssertionError("running as root, and there is no user postgres or nobody to run PostgreSQL as")
 
 
+def postgres_program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs."""
+    return str(_binary(name))
+
+
 def _binary(name: str) -> Path:
     installed = sorted(_BINARIES.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     if installed:

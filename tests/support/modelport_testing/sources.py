@@ -63,6 +63,11 @@ class RecordSource:
             await connection.run_sync(_METADATA.create_all)
             await connection.execute(insert(_REVISION).values(id=1, n=0, incarnation=uuid.uuid4().hex))
 
+    async def drop(self) -> None:
+        """Remove its tables."""
+        async with self.database.engine.begin() as connection:
+            await connection.run_sync(_METADATA.drop_all)
+
     async def backup(self) -> dict[str, list[dict[str, Any]]]:
         """Copy all that is in the database."""
         async with self.database.read() as connection:
