@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -214,3 +216,22 @@ def test_a_wrong_setting_is_one_line(own_services: Services, tmp_path: Path) -> 
         assert variable in line
         assert words in line
         assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("kind", ["models", "secrets"])
+def test_a_newer_database_is_refused_in_one_line(own_services: Services, tmp_path: Path, kind: str) -> None:
+    service = own_services[kind]
+    service.stop()
+    with closing(sqlite3.connect(tmp_path / "services" / f"{kind}.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'from_tomorrow'")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", f"modelport_{kind}"],
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == os.EX_CONFIG
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"modelport_{kind}: the database has schema from_tomorrow, made by a newer release")

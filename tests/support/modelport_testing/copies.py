@@ -190,6 +190,7 @@ class Copies:
         """Kill Valkey and start it: on its last dump if there is one, else empty."""
         await asyncio.to_thread(self.valkey.kill)
         await asyncio.to_thread(self.valkey.start)
+        await self._redis.connection_pool.disconnect()
 
     async def restore(self, name: Source, backup: dict[str, list[dict[str, Any]]]) -> None:
         """Stop a service, restore its database, start it; and a gateway asks how it is before it is written to."""

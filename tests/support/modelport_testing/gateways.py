@@ -10,9 +10,10 @@ import httpx
 
 from modelport_contracts.errors import REVISION_HEADER
 from modelport_testing.journeys import GATEWAY
+from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
 from modelport_testing.servers import TestServer, ValkeyServer, start_valkey
-from modelport_testing.services import Service, start_services
+from modelport_testing.services import Service, Services, start_services
 
 _READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
 
@@ -72,8 +73,16 @@ class GatewayProcess(TestServer):
 class Fleet:
     """Gateways that share one routing table, and the services behind them."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], stack: ExitStack, valkey: ValkeyServer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        services: Services,
+        stack: ExitStack,
+        valkey: ValkeyServer,
+    ) -> None:
         self.gateways: list[GatewayProcess] = []
+        self.services = services
         self._folder = folder
         self._environment = environment
         self._stack = stack
@@ -107,10 +116,15 @@ class Fleet:
 
 
 @contextmanager
-def start_fleet(folder: Path, count: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[Fleet]:
+def start_fleet(
+    folder: Path,
+    count: int = 1,
+    environment: Mapping[str, str] | None = None,
+    postgres: PostgresServer | None = None,
+) -> Iterator[Fleet]:
     """Run gateways and all they need, ready when this is entered; `environment` is the gateways' alone."""
     with ExitStack() as stack:
-        services = stack.enter_context(start_services(folder))
+        services = stack.enter_context(start_services(folder, postgres))
         valkey = stack.enter_context(start_valkey(folder / "valkey"))
         models: Service = services["models"]
         common = {
@@ -121,7 +135,7 @@ def start_fleet(folder: Path, count: int = 1, environment: Mapping[str, str] | N
             "MODELPORT_SHUTDOWN_GRACE_S": "20",
             **(environment or {}),
         }
-        fleet = Fleet(folder, common, stack, valkey)
+        fleet = Fleet(folder, common, services, stack, valkey)
         for _ in range(count):
             fleet.add()
         yield fleet
