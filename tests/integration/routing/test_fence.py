@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from modelport_routing import Fence, GatewayWatch, Lease, NearCache, RouteWriter, TableAwayError, keys
+from modelport_routing import (
+    Entry,
+    Fence,
+    GatewayWatch,
+    Lease,
+    NearCache,
+    RouteWriter,
+    TableAwayError,
+    TableEvent,
+    keys,
+)
 from modelport_routing.connection import Connection
 from modelport_routing.fence import BEAT_S, Applied
 from modelport_routing.fleet import GENERATION, LIVE_S, SETTLED, GatewayRecord
@@ -342,6 +352,34 @@ async def test_a_network_that_swallows_bytes(valkey: ValkeyServer, writer: Route
             await eventually(far.lease.holds, 10)
             assert not far.lease.goes_without()
             assert (await far.cache.get(KEY)).revision == 2
+
+
+async def test_after_a_short_cut_what_changed_meanwhile_is_read(valkey: ValkeyServer, writer: RouteWriter) -> None:
+    """The lease ends with the connection; who asks waits for the next one before what was known is served."""
+    await open_table(writer)
+    await writer.apply(put(KEY, 1))
+    fresh = 0
+    with start_proxy(valkey.port) as proxy:
+        async with Process(proxy.url) as process:
+            asked: list[asyncio.Future[Entry]] = []
+
+            def look(event: TableEvent) -> None:
+                if event is TableEvent.LOST:
+                    assert not process.lease.holds()
+                    asked.append(asyncio.ensure_future(process.cache.get(KEY)))
+
+            process.cache.subscribe(look)
+            for revision in range(2, 7):
+                await process.cache.get(KEY, min_revision=revision - 1)
+                proxy.hold()
+                await writer.apply(put(KEY, revision))
+                proxy.reset()
+                proxy.forward()
+                await eventually(lambda: asked, 10)
+                fresh += (await asked.pop()).revision == revision
+                await eventually(process.lease.holds, 10)
+    # A machine may be too busy for once to connect within 100 ms.
+    assert fresh >= 3
 
 
 @pytest.fixture(autouse=True)
