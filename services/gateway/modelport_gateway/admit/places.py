@@ -2,10 +2,8 @@
 
 import asyncio
 import math
-import time
 from typing import Protocol
 
-from modelport_gateway.account.metrics import Waits
 from modelport_gateway.admit.concurrency import Gate, enter
 from modelport_gateway.errors import GatewayError
 from modelport_gateway.prepare.target import Target, compiled_target
@@ -19,8 +17,6 @@ class Visitor(Protocol):
     gate: Gate | None
 
     def leave_gate(self) -> None: ...
-
-    def waiting(self) -> Waits: ...
 
 
 class Places:
@@ -54,11 +50,7 @@ class Places:
         assert options is not None
         assert options.max_concurrency is not None
         gate = self._gate(target, options.max_concurrency)
-        since = time.monotonic()
-        try:
-            await enter(gate, target.label, options.max_queue_s)
-        finally:
-            visitor.waiting().queue_s += time.monotonic() - since
+        await enter(gate, target.label, options.max_queue_s)
         visitor.gate = gate
 
     def tick(self) -> None:
