@@ -40,6 +40,20 @@ async def test_what_must_not_be_forwarded_is_refused(
     assert not [request for request in upstream.requests if b"smuggled" in request.target]
 
 
+async def test_a_refusal_answers_the_request_it_refuses(gateway: Gateway) -> None:
+    refused = f"{BASE}/provider/Not_a_Name/-/x"
+    named = await exchange(gateway.url, build_request("GET", f"{refused}?key=of-the-client", "X-Request-Id: mine"))
+    assert named.value("x-request-id") == named.value("x-modelport-request-id") == b"mine"
+    async with await RawClient.connect(gateway.url) as client:
+        await client.send(build_request("HEAD", refused))
+        assert (await client.read_response("HEAD")).status == 422
+        assert await client.read_to_end() == b""
+    await eventually(lambda: len(gateway.access_log.splitlines()) == 2)
+    records = [json.loads(line) for line in gateway.access_log.splitlines()]
+    assert [(record["method"], record["path"]) for record in records] == [("GET", refused), ("HEAD", refused)]
+    assert records[0]["id"] == "mine"
+
+
 async def test_h2c_with_a_body_is_one_request(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     smuggled = build_request("GET", ROUTE + "smuggled")
     lines = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")

@@ -27,7 +27,12 @@ from modelport_gateway.errors import (
 )
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
 from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
-from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head
+from modelport_gateway.parse.head import (
+    RequestHead,
+    check_inference_target,
+    parse_request_head,
+    without_empty_lines,
+)
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.path import INFERENCE_PREFIX, Call, split_route, split_target
 from modelport_gateway.parse.pattern import MAX_REMEMBERED, HeadPattern, pattern_of
@@ -210,18 +215,19 @@ class ClientConnection(HttpToolsProtocol):
             former.head = former.head.with_length(digits)
             self._begin(former.head, former.call, data[end:])
             return
+        head = None
         try:
-            self._read_head(data)
+            if data.startswith(b"\r\n"):
+                data = without_empty_lines(data)
+            end = self._end_of_head(data)
+            if end:
+                head = parse_request_head(data[:end], self._context.limits.max_fields)
+                self._begin_anew(head, data, end)
         except GatewayError as error:
-            self._refuse(error)
+            self._refuse(error, head)
 
-    def _read_head(self, data: bytes) -> None:
-        if data.startswith(b"\r\n"):
-            data = _without_empty_lines(data)
-        end = self._end_of_head(data)
-        if end == 0:
-            return
-        head = parse_request_head(data[:end], self._context.limits.max_fields)
+    def _begin_anew(self, head: RequestHead, data: bytes, end: int) -> None:
+        """Begin a request whose head, up to `end`, is not like the former. Raises GatewayError."""
         call = self._read_call(head)
         if call is None:
             self._begin_asgi(head, data[end:])
@@ -304,13 +310,13 @@ class ClientConnection(HttpToolsProtocol):
         self._buffer = data
         return 0
 
-    def _refuse(self, error: GatewayError) -> None:
+    def _refuse(self, error: GatewayError, head: RequestHead | None = None) -> None:
         """Answer a request that never became an exchange, and close: what follows is framed for nobody."""
         self._buffer = b""
         self._lose_framing()
         self._is_discarding = True
         if not self.transport.is_closing():
-            self.transport.write(self._context.refusal(error))
+            self.transport.write(self._context.refusal(error, head))
             self._linger()
 
     def _lose_framing(self) -> None:
@@ -509,12 +515,3 @@ class ClientConnection(HttpToolsProtocol):
 def connection_class(service: Service) -> type[ClientConnection]:
     """Return the class for `uvicorn.Config(http=...)`, bound to a data plane."""
     return type("ClientConnection", (ClientConnection,), {"service": service})
-
-
-def _without_empty_lines(data: bytes) -> bytes:
-    """Drop the empty lines that may come before a request (RFC 9112, 2.2). Raises MalformedError for bare CR or LF."""
-    stripped = data.lstrip(b"\r\n")
-    dropped = data[: len(data) - len(stripped)].removesuffix(b"\r" if not stripped else b"")
-    if dropped != b"\r\n" * (len(dropped) // 2):
-        raise MalformedError("this is not HTTP/1.1")
-    return data[len(dropped) :]

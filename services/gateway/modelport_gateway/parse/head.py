@@ -207,3 +207,12 @@ def check_inference_target(target: bytes) -> None:
     for character in b'#\\"<>':
         if character in target:
             raise BadRequestError(f"the request target holds {chr(character)!r}; percent-encode it")
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """Drop the empty lines that may come before a request (RFC 9112, 2.2). Raises MalformedError for bare CR or LF."""
+    stripped = data.lstrip(b"\r\n")
+    dropped = data[: len(data) - len(stripped)].removesuffix(b"\r" if not stripped else b"")
+    if dropped != b"\r\n" * (len(dropped) // 2):
+        raise MalformedError("this is not HTTP/1.1")
+    return data[len(dropped) :]

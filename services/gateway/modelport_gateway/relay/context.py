@@ -6,12 +6,15 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from modelport_contracts.errors import REQUEST_ID_PATTERN
-from modelport_gateway.account.access_log import AccessLog, Record
+from modelport_gateway.account.access_log import AccessLog, Record, safe
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.account.metrics import NO_PROVIDER, DataPlaneMetrics
 from modelport_gateway.admit.admission import Limits
 from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.errors import GatewayError
+from modelport_gateway.parse.head import RequestHead
+from modelport_gateway.parse.path import split_target
+from modelport_gateway.relay.cors import reply_lines
 from modelport_gateway.relay.replies import error_reply
 
 if TYPE_CHECKING:
@@ -67,12 +70,28 @@ class Context:
         self._counter += 1
         return b"%b%08x" % (self._prefix, self._counter)
 
-    def refusal(self, error: GatewayError) -> bytes:
-        """Return the reply to what never became an exchange, after which the connection closes; it is logged."""
-        request_id = self.request_id(None)
+    def refusal(self, error: GatewayError, head: RequestHead | None) -> bytes:
+        """Return the reply to what never became an exchange, after which the connection closes; it is logged.
+
+        `head` is the request's where it could be read.
+        """
+        request_id = self.request_id(head.request_id if head is not None else None)
+        method = head.method if head is not None else b"-"
+        path = safe(split_target(head.target)[0]) if head is not None else b"-"
         self.access_log.add(
-            self.clock.stamp, Record(request_id, b"-", b"-", error.status, error.error_code, "", 0, 0, 0.0)
+            self.clock.stamp, Record(request_id, method, path, error.status, error.error_code, "", 0, 0, 0.0)
         )
         now = self.clock.now
         self.metrics.finished(NO_PROVIDER, None, error.status, error.error_code, 0, 0, now, 0.0, 0.0, now, None)
-        return error_reply(error, request_id=request_id, date_line=self.clock.date_line, close=True)
+        return error_reply(
+            error,
+            request_id=request_id,
+            date_line=self.clock.date_line,
+            close=True,
+            without_body=method == b"HEAD",
+            own_lines=self.cors_lines(head) if head is not None else [],
+        )
+
+    def cors_lines(self, head: RequestHead) -> list[bytes]:
+        """Return the lines that let a page read the reply; none unless origins are configured."""
+        return reply_lines(self.cors_origins, head.origin) if self.cors_origins else []

@@ -25,7 +25,7 @@ from modelport_gateway.prepare.target import Target
 from modelport_gateway.prepare.url import route_location
 from modelport_gateway.relay.client import Client
 from modelport_gateway.relay.context import Context
-from modelport_gateway.relay.cors import reply_lines, without_cors
+from modelport_gateway.relay.cors import without_cors
 from modelport_gateway.relay.event_stream import EventBoundary, boundary_for
 from modelport_gateway.relay.replies import CONTINUE, error_event, error_reply, own_reply, provider_reply, relocated
 from modelport_gateway.relay.upload import Upload
@@ -212,7 +212,7 @@ class Exchange:
         self._replay = None
         self._reply_status = reply.status
         self._boundary = boundary_for(reply) if reply.content_type.startswith(b"text/") else None
-        lines = self._cors_lines()
+        lines = context.cors_lines(self.head)
         if lines:
             reply = reply.with_lines(without_cors(reply.lines))
         if reply.location is not None and self.target is not None:
@@ -311,7 +311,7 @@ class Exchange:
                 date_line=self._context.clock.date_line,
                 close=not self.keep_alive,
                 without_body=self.method == b"HEAD" or status == 204,
-                own_lines=self._cors_lines() if own_lines is None else own_lines,
+                own_lines=self._context.cors_lines(self.head) if own_lines is None else own_lines,
             )
         )
         self._end(keep_alive=self.keep_alive)
@@ -335,7 +335,7 @@ class Exchange:
                 date_line=self._context.clock.date_line,
                 close=not self.keep_alive,
                 without_body=self.method == b"HEAD",
-                own_lines=self._cors_lines(),
+                own_lines=self._context.cors_lines(self.head),
             )
         )
         self._end(keep_alive=self.keep_alive)
@@ -345,10 +345,6 @@ class Exchange:
         self._reply_status = status
         if self._context.draining or not self.upload.done:
             self.keep_alive = False
-
-    def _cors_lines(self) -> list[bytes]:
-        origins = self._context.cors_origins
-        return reply_lines(origins, self.head.origin) if origins else []
 
     def _break_off(self, error: GatewayError) -> None:
         if self._boundary is not None and self._reply_chunked and self._boundary.is_between_events:
