@@ -302,10 +302,11 @@ async def test_a_loop_is_noticed(gateway: Gateway, table: MemoryTable, upstream:
     assert upstream.last.values("cdn-loop") == [b"modelport-tester", b"modelport-test"]
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "[::ffff:0.0.0.0]"])
 async def test_the_gateway_is_no_provider_of_its_own(
-    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream
+    gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream, host: str
 ) -> None:
-    table.put("provider/default/openai", provider(upstream, host_url=f"http://localhost:{gateway.port}"))
+    table.put("provider/default/openai", provider(upstream, host_url=f"http://{host}:{gateway.port}"))
     response = await exchange(gateway.url, build_request("GET", ROUTE + "x"))
     assert (response.status, json.loads(response.body)["error"]["code"]) == (502, "egress_refused")
 

@@ -119,7 +119,10 @@ class Egress:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(sock, address)
-            if address[1] in self._own_ports and sock.getsockname()[0] == sock.getpeername()[0]:
+            # Once more, where it led: the unspecified address leads to this machine's own.
+            peer = sock.getpeername()
+            self._check(origin, peer[0], peer[1])
+            if address[1] in self._own_ports and sock.getsockname()[0] == peer[0]:
                 # Bound to every address: a peer that has our own address is this machine.
                 raise _refused(origin)
             _, protocol = await loop.create_connection(
