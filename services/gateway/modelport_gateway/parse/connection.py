@@ -25,6 +25,7 @@ from modelport_gateway.errors import (
     RequestTimeoutError,
     TargetTooLongError,
 )
+from modelport_gateway.parse.asgi import ParserView
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
 from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
 from modelport_gateway.parse.head import (
@@ -77,28 +78,6 @@ class _Former:
         """None where none was made because the heads of this connection are not alike."""
         self.head = head
         self.call = call
-
-
-class _ParserView:
-    """What uvicorn's class asks its parser for; the head was parsed here."""
-
-    __slots__ = ("_head", "_is_last")
-
-    def __init__(self, head: RequestHead, *, is_last: bool) -> None:
-        self._head = head
-        self._is_last = is_last
-
-    def get_method(self) -> bytes:
-        return self._head.method
-
-    def get_http_version(self) -> str:
-        return "1.0" if self._head.is_http_10 else "1.1"
-
-    def should_keep_alive(self) -> bool:
-        return self._head.keep_alive and not self._is_last
-
-    def should_upgrade(self) -> bool:
-        return False
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -328,7 +307,7 @@ class ClientConnection(HttpToolsProtocol):
         self.url = head.target
         for name, value in head.header_pairs():
             self.on_header(name, value)
-        self.parser = _ParserView(head, is_last=self._context.draining)  # type: ignore[assignment]
+        self.parser = ParserView(head, is_last=self._context.draining)  # type: ignore[assignment]
         try:
             self.on_headers_complete()
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):
