@@ -49,7 +49,7 @@ class Fence:
         on_join: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make it before the cache is started. `on_join` is called once, when others count on this process."""
+        """Make it before the cache is started. `on_join` is called once: others count on this process from then on."""
         self._cache = cache
         self._lease = lease
         self._gateway_id = gateway_id
@@ -61,6 +61,7 @@ class Fence:
         self._sent_at = float("-inf")
         self._is_wanted = False
         self._has_left = False
+        self._is_refused = False
         self._beat = 0
         self.boot_id = secrets.token_hex(8)
         """Names this process' record."""
@@ -168,14 +169,18 @@ class Fence:
             return
         self._running = None
         if isinstance(reply, Exception):
-            logger.warning("Redis refuses the record of this gateway: %s", reply)
+            if not self._is_refused:
+                logger.warning("Redis refuses the record of this gateway, which goes on as if cut off: %s", reply)
+            self._is_refused = True
         else:
+            self._is_refused = False
             self.fences += 1
             self._lease.grant(sent_at)
-            if not self.has_joined:
-                self.has_joined = True
-                if self._on_join is not None:
-                    self._on_join()
+        # Refused, it serves all the same: nobody counts on it, it has no lease, and knows both.
+        if not self.has_joined:
+            self.has_joined = True
+            if self._on_join is not None:
+                self._on_join()
         # A refused one waits for the next beat: asking at once would be refused at once.
         if self._is_wanted and not isinstance(reply, Exception):
             self.want()

@@ -199,6 +199,22 @@ async def test_without_tracking_nothing_is_acknowledged(one: Process, redis: Red
     await eventually(lambda: one.cache.connection not in {None, connection} and one.fence.applied is not None, 10)
 
 
+async def test_a_full_redis_leaves_a_gateway_serving_and_uncounted(
+    valkey: ValkeyServer, writer: RouteWriter, redis: Redis
+) -> None:
+    await open_table(writer)
+    await writer.apply(put(KEY, 1))
+    await redis.config_set("maxmemory", "1")
+    async with Process(valkey.url) as process:
+        assert not process.lease.holds()
+        assert not await process.lease.renew()
+        assert process.lease.goes_without()
+        assert (await process.cache.get(KEY)).revision == 1
+        assert await redis.hlen(keys.gateways(process.cache.run_id)) == 0
+        await redis.config_set("maxmemory", "0")
+        await eventually(process.lease.holds, 10)
+
+
 # Applied
 
 

@@ -78,9 +78,11 @@ class Platform:
         }
 
     def _gateways(self) -> list[dict[str, Any]]:
-        """Say of every gateway process that has not left whether it is live, and what it acts on; this one first."""
+        """Say of every gateway that has not left whether it is live, and what it acts on; this one first."""
         watch = self._watch
-        known = [(one, True) for one in watch.fleet.live] + [(one, False) for one in watch.fleet.gone]
+        known = [(one, True) for one in watch.fleet.live]
+        back = {one.gateway_id for one in watch.fleet.live}  # restarted, perhaps after a crash
+        known += [(one, False) for one in watch.fleet.gone if one.gateway_id not in back]
         known.sort(key=lambda pair: (pair[0].boot_id != watch.own_boot_id, not pair[1], pair[0].gateway_id))
         listed = []
         for record, is_live in known:
