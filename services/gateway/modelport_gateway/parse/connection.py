@@ -26,6 +26,7 @@ from modelport_gateway.errors import (
     TargetTooLongError,
 )
 from modelport_gateway.parse.asgi import ParserView
+from modelport_gateway.parse.former import REMEMBERED_S, Former, remembered
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
 from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
 from modelport_gateway.parse.head import (
@@ -36,7 +37,6 @@ from modelport_gateway.parse.head import (
 )
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.path import INFERENCE_PREFIX, Call, split_route, split_target
-from modelport_gateway.parse.pattern import MAX_REMEMBERED, HeadPattern, pattern_of
 from modelport_gateway.relay.context import Context
 from modelport_gateway.relay.exchange import Exchange
 
@@ -44,11 +44,6 @@ _MAX_WAITING = 64 * 1024
 _MAX_DISCARDED = 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _NEVER = float("inf")
-_REMEMBERED_S = 5.0
-"""For so long an idle connection keeps its former head."""
-_TRIES = 3
-_TRY_EVERY = 16
-"""Where so many heads were unlike each other, only one of so many is made a pattern: that costs as much as it gains."""
 _FIRST_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r")
 
 
@@ -66,18 +61,6 @@ class Service(Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Serve a request of which the first bytes are here."""
         ...
-
-
-class _Former:
-    """The former inference request of a connection; one like it is not read again (parse/pattern.py)."""
-
-    __slots__ = ("call", "head", "pattern")
-
-    def __init__(self, pattern: HeadPattern | None, head: RequestHead, call: Call) -> None:
-        self.pattern = pattern
-        """None where none was made because the heads of this connection are not alike."""
-        self.head = head
-        self.call = call
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -107,10 +90,8 @@ class ClientConnection(HttpToolsProtocol):
         """The next request waits until the client has taken enough of the replies before."""
         self._left_over = 0
         self._idle_since = 0.0
-        self.former: _Former | None = None
+        self.former: Former | None = None
         """Dropped when the connection has been idle for a while: it holds what the client sent as credential."""
-        self._unlike = 0
-        """Heads since the last that was like the one before."""
         # Of the request
         self._exchange: Exchange | None = None
         self._body: Body = NO_BODY
@@ -187,11 +168,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def _take_head(self, data: bytes) -> None:
         former = self.former
-        found = former.pattern.match(data) if former is not None and former.pattern is not None else None
-        if former is not None and found is not None:
-            end, digits = found
-            self._unlike = 0
-            former.head = former.head.with_length(digits)
+        if former is not None and (end := former.match(data)):
             self._begin(former.head, former.call, data[end:])
             return
         head = None
@@ -213,19 +190,14 @@ class ClientConnection(HttpToolsProtocol):
             return
         if head.wants_websocket:
             raise NotImplementedHereError("WebSockets are not forwarded; use HTTP")
-        self._unlike += 1
-        if self._unlike <= _TRIES or self._unlike % _TRY_EVERY == 0:
-            pattern = pattern_of(data[:end], self._context.limits.max_head)
-        else:
-            pattern = None
-        self.former = _Former(pattern, head, call) if end <= MAX_REMEMBERED else None
+        self.former = remembered(self.former, data[:end], head, call, self._context.limits.max_head)
         self._begin(head, call, data[end:])
 
     def _read_call(self, head: RequestHead) -> Call | None:
         """Return what an inference request asks for; None for any other."""
         former = self.former
-        if former is not None and former.head.target == head.target and former.head.method == head.method:
-            return former.call.again()
+        if former is not None and (call := former.call_of(head)) is not None:
+            return call
         path, query = split_target(head.target)
         route = split_route(path)
         if route is not None:
@@ -467,7 +439,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def check_time(self, now: float) -> None:
         """Close a connection that waited too long: for a head, a next request, a lost body, or the client to read."""
-        if self.former is not None and self._exchange is None and now - self._idle_since > _REMEMBERED_S:
+        if self.former is not None and self._exchange is None and now - self._idle_since > REMEMBERED_S:
             self.former = None
         if now < self._deadline:
             return
