@@ -97,11 +97,10 @@ class SecretStore:
         return _secret(row), row.revision
 
     async def _row(self, workspace: str, name: str, *conditions: ColumnElement[bool]) -> Row[Any]:
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(SECRET).where(_is(workspace, name), *conditions))).first()
-        if row is None:
+        rows = await self._database.fetch(select(SECRET).where(_is(workspace, name), *conditions))
+        if not rows:
             raise NotFoundError("secret", f"{workspace}/{name}")
-        return row
+        return rows[0]
 
     async def list(
         self, workspace: str, workspace_id: str | None, request: PageRequest

@@ -24,6 +24,9 @@ logger = structlog.get_logger(__name__)
 
 COMPARE_EVERY_S = 3600.0
 ASK_BEFORE_REVEAL_S = 1.0
+SHARED_S = 0.005
+"""Values asked for within this time of a question share its answer: all gateways ask at once when a secret was
+rotated. It is far less than it takes to remove a workspace, make it again, and make and call a provider there."""
 _WORKSPACES = "/apis/entities/v2/workspaces"
 
 
@@ -33,6 +36,7 @@ class Workspaces:
     def __init__(self, models: httpx.AsyncClient, store: SecretStore) -> None:
         self._models = models
         self._store = store
+        self._asked: dict[str, asyncio.Task[str | None]] = {}
 
     async def id_of(self, workspace: str) -> str:
         """Return the id a workspace has now. Raises NotFoundError, or AwayError where the models service is away."""
@@ -56,8 +60,18 @@ class Workspaces:
         await self.remove_gone(workspace)
         raise NotFoundError("workspace", workspace)
 
-    async def is_gone(self, workspace: str, workspace_id: str | None) -> bool:
-        """Say whether the workspace that a value was stored in is known to be gone.
+    def begin_looking(self, workspace: str) -> "asyncio.Task[str | None]":
+        """Begin to ask for the id a workspace has now, for `is_gone`; None where there is no such workspace."""
+        asked = self._asked.get(workspace)
+        if asked is None:
+            self._asked[workspace] = asked = asyncio.ensure_future(self._find(workspace))
+            asked.add_done_callback(_retrieved)
+            asyncio.get_running_loop().call_later(SHARED_S, self._asked.pop, workspace)
+        return asked
+
+    async def is_gone(self, workspace: str, workspace_id: str | None, looking: "asyncio.Task[str | None]") -> bool:
+        """Say whether the workspace that a value was stored in is known to be gone. `looking` was begun before the
+        value was read.
 
         No where the models service does not answer at once: requests to providers must not depend on it. Only what
         was named in the workspace while it was there can ask then, and its routes go with it.
@@ -66,6 +80,9 @@ class Workspaces:
             return False
         try:
             async with asyncio.timeout(ASK_BEFORE_REVEAL_S):
+                if await asyncio.shield(looking) == workspace_id:
+                    return False
+                # Made again since, and the value is of the new one: nobody but the models service can tell.
                 return await self._find(workspace) != workspace_id
         except (AwayError, TimeoutError):
             return False
@@ -123,6 +140,11 @@ class Workspaces:
                 await self.remove_gone()
             except AwayError as error:
                 logger.warning("workspaces not compared", reason=error.message)
+
+
+def _retrieved(task: "asyncio.Task[str | None]") -> None:
+    if not task.cancelled():
+        task.exception()  # fetched: whoever began it may not have needed the answer
 
 
 @contextlib.contextmanager

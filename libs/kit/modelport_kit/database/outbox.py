@@ -48,6 +48,8 @@ class OutboxPublisher:
         self._publish = publish
         self._clock = clock
         self._fresh: list[OutboxRow] = []
+        self._published: set[int] = set()
+        """Rows that are on the bus and not yet marked so. Whoever dies with them has them published again."""
         self._wake = asyncio.Event()
         self.set_aside = 0
         """Rows set aside by this process, for metrics."""
@@ -86,6 +88,7 @@ class OutboxPublisher:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
+                await self._mark_published()
                 if not await self.sweep():
                     await asyncio.sleep(AWAY_PAUSE_S)
                 if self._clock() >= next_prune:
@@ -167,16 +170,22 @@ class OutboxPublisher:
             else:
                 refused.append(row)
                 logger.error("the bus refused %s: %s", row.change.envelope.key, outcome)
-        if done:
-            async with self._database.write() as write:
-                await write.execute(
-                    update(OUTBOX)
-                    .where(OUTBOX.c.id.in_(sorted(done)))
-                    .values(published_at=self._clock(), set_aside=False)
-                )
+        self._published |= done
+        if claimed:
+            await self._mark_published()
+        # Of a fresh row the next sweep does it: whom the change is for has the processor first, and many rows are
+        # one transaction.
         if refused:
             await self._count_refusals([row.id for row in refused])
         return left
+
+    async def _mark_published(self) -> None:
+        while ids := sorted(self._published)[:_BATCH]:
+            async with self._database.write() as write:
+                await write.execute(
+                    update(OUTBOX).where(OUTBOX.c.id.in_(ids)).values(published_at=self._clock(), set_aside=False)
+                )
+            self._published.difference_update(ids)
 
     async def _superseded_elsewhere(self, rows: Iterable[OutboxRow]) -> set[int]:
         by_key = {row.change.envelope.key: row for row in rows}

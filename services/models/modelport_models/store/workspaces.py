@@ -16,7 +16,7 @@ from modelport_contracts.resources.workspaces import BUILT_IN_WORKSPACES, Worksp
 from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
-from modelport_kit.errors import AlreadyExistsError, ForbiddenError
+from modelport_kit.errors import AlreadyExistsError, ForbiddenError, NotFoundError
 from modelport_kit.lists import PageRequest
 from modelport_models.domain.records import provider_record, workspace_record
 from modelport_models.store.common import like_columns, lock_workspace, need, need_workspace
@@ -91,8 +91,10 @@ class WorkspaceStore:
 
     async def get(self, name: str) -> tuple[Workspace, int]:
         """Return a workspace and its revision. Raises NotFoundError."""
-        async with self._database.read() as connection:
-            row = await need_workspace(connection, name)
+        rows = await self._database.fetch(select(WORKSPACE).where(WORKSPACE.c.name == name))
+        if not rows:
+            raise NotFoundError("workspace", name)
+        row = dict(rows[0]._mapping)
         return Workspace.model_validate(row), row["revision"]
 
     async def list(self, request: PageRequest) -> tuple[list[Workspace], Pagination]:

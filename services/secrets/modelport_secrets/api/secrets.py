@@ -111,8 +111,9 @@ def reveal_router(trusted: TrustedCallers) -> APIRouter:
     async def access_secret(
         workspace: str, name: str, request: Request, response: Response, parts: WithParts
     ) -> SecretAccess:
+        looking = parts.workspaces.begin_looking(workspace)
         revealed = await parts.store.reveal(workspace, name)
-        if await parts.workspaces.is_gone(workspace, revealed.workspace_id):
+        if await parts.workspaces.is_gone(workspace, revealed.workspace_id, looking):
             raise NotFoundError("secret", f"{workspace}/{name}")
         logger.info(
             "revealed a secret",
