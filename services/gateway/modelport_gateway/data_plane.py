@@ -317,6 +317,7 @@ class DataPlane:
         target = exchange.target
         assert target is not None
         try:
+            await self._get_ca(target)  # it may have been rotated or deleted, too
             connection = await self._connect(exchange, target)
             try:
                 # `data` holds the first attempt's credential, and connecting took its time. An old value serves on

@@ -153,6 +153,17 @@ async def test_a_body_that_stops_coming_before_it_is_known_where_it_goes(table: 
         assert code_of(await client.read_response()) == (408, "request_timeout")
 
 
+async def test_a_body_for_the_app_that_stops_coming(table: MemoryTable) -> None:
+    async with Gateway(table, timeouts=Timeouts(idle_s=2)) as gateway, await RawClient.connect(gateway.url) as client:
+        request = build_json("/apis/models/v2/workspaces", b"0123456789")
+        for piece in (request[:-6], request[-6:-3], request[-3:]):  # each has its own time
+            await asyncio.sleep(1.1)
+            await client.send(piece)
+        assert (await client.read_response()).status == 200
+        await client.send(request[:-1])
+        assert await client.read_to_end() == b""
+
+
 async def test_a_stream_that_goes_silent_ends_with_an_error_event(
     gateway: Gateway, table: MemoryTable, upstream: ScriptedUpstream
 ) -> None:

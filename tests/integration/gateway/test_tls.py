@@ -283,6 +283,25 @@ async def test_a_deleted_ca(table: MemoryTable, authority: Authority, gateway: G
         assert (await exchange(gateway.url, GET)).status == 200
 
 
+async def test_a_request_is_not_repeated_under_a_ca_that_was_deleted_meanwhile(
+    table: MemoryTable, authority: Authority, gateway: Gateway, vault: Vault
+) -> None:
+    vault.store("ca", authority.pem)
+
+    async def lose_the_second(_: RawRequest, answering: Answering) -> None:
+        if len(upstream.requests) == 2:
+            vault.delete("ca")
+            answering.close()
+        else:
+            await answering.send(OK)
+
+    async with ScriptedUpstream(lose_the_second, tls=authority.server()) as upstream:
+        register(table, upstream.url, options={"ca_secret_name": "ca"})
+        assert (await exchange(gateway.url, GET)).status == 200
+        assert code_of(await exchange(gateway.url, GET)) == (424, "ca_unusable")
+        assert (upstream.connections, len(upstream.requests)) == (1, 2)
+
+
 async def test_a_ca_that_cannot_be_opened(
     table: MemoryTable, authority: Authority, gateway: Gateway, vault: Vault
 ) -> None:

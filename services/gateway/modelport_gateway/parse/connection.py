@@ -232,10 +232,11 @@ class ClientConnection(HttpToolsProtocol):
         self.service.begin(exchange)
 
     def _begin_asgi(self, head: RequestHead, rest: bytes) -> None:
-        self._deadline = _NEVER
         self._buffer = b""
         self._body = head.body()
         self._start_asgi(head)
+        # Nobody else looks at how a body comes that goes to the app.
+        self._deadline = _NEVER if self._body.done else self._context.clock.now + self._context.timeouts.idle_s
         if self._body.done:
             self._buffer = rest
             super().on_message_complete()
@@ -310,6 +311,7 @@ class ClientConnection(HttpToolsProtocol):
             if body.done:
                 exchange.body_ended()
         else:
+            self._deadline = _NEVER if body.done else self._context.clock.now + self._context.timeouts.idle_s
             if payload:
                 super().on_body(payload)
             if body.done:
