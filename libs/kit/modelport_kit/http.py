@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelport_contracts.errors import (
@@ -43,6 +44,8 @@ from modelport_kit.service_tokens import TrustedCallers
 
 logger = structlog.get_logger(__name__)
 
+_CLIENT_LEFT = 499
+"""Only in log and metrics, as in the gateway's access log."""
 MAX_BODY_BYTES = 1024 * 1024
 """Bodies of the control interface; inference bodies have limits of their own."""
 
@@ -181,6 +184,8 @@ class RequestEdge:
                 await refusal(scope, receive, send_with_id)
             else:
                 await self._app(scope, limited_receive, send_with_id)
+        except ClientDisconnect:
+            status = status or _CLIENT_LEFT
         except Exception as error:
             # caught here, not by Starlette's outermost layer, so that reply and log carry the request's id
             if status:

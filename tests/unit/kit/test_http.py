@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from modelport_contracts.json_values import RequestBody
 from modelport_kit.errors import AwayError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
@@ -27,7 +27,7 @@ async def nothing(_: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+def app() -> FastAPI:
     up = [False]
     app = make_app(
         "Test",
@@ -53,6 +53,15 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         }
         raise errors.get(how) or RuntimeError(f"a bug with hunter2 in {how}")
 
+    @app.post("/raw")
+    async def raw(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -101,6 +110,27 @@ async def test_a_bug_is_answered_and_logged_under_the_requests_id(client: httpx.
     (line,) = (entry for entry in logs if entry["event"] == "request")
     assert bug["request_id"] == line["request_id"] == "id-7"
     assert line["status"] == 500
+
+
+@pytest.mark.parametrize("path", ["/raw", "/things"])
+async def test_a_client_that_leaves_is_no_bug(app: FastAPI, path: str) -> None:
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    coming: list[dict[str, object]] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, object]:
+        return coming.pop(0)
+
+    async def send(_: object) -> None:
+        pass
+
+    with structlog.testing.capture_logs() as logs:
+        await app(scope, receive, send)
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("request", "info")
+    assert 400 <= line["status"] < 500
 
 
 async def test_request_ids_do_not_stick(client: httpx.AsyncClient) -> None:
