@@ -97,7 +97,7 @@ async def test_what_is_being_probed_is_not_probed_twice(
         async def all_ready() -> bool:
             return all(one.status is ProviderStatus.READY for one in await providers(stores))
 
-        await eventually(all_ready, 15)
+        await eventually(all_ready, 60)
     assert (gateway.most, gateway.most_of_one) == (room, 1)
 
 

@@ -58,7 +58,7 @@ def ready_router() -> APIRouter:
         raise _not_applied(progress, label, revision)
 
     @router.get("/applied/{kind}/{name}", summary="Whether every gateway acts on a change")
-    async def applied(
+    async def get_applied(
         workspace: str, kind: AppliedKind, name: str, request: Request, revision: Revision = None, wait: Wait = 0.0
     ) -> dict[str, Any]:
         progress, done = await _ask(request, kind, workspace, name, revision, wait)
