@@ -8,7 +8,7 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-propagation faults fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
+.PHONY: bench bench-propagation bench-scale faults fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -105,6 +105,9 @@ bench: $(VENV)/installed-dev  ## measure speed beside nginx (needs wrk, nginx); 
 
 bench-propagation: $(VENV)/installed-dev  ## measure how fast a change reaches all of three gateways; ARGS=--write
 	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_propagation $(ARGS)
+
+bench-scale: $(VENV)/installed-dev postgres  ## measure with 50,000 providers and 200,000 models; ARGS=--write
+	@PYTHONPATH=tests/support:tests/bench $(BIN)/python -m modelport_scale $(ARGS)
 
 faults: $(VENV)/installed-dev postgres  ## kill, pause, cut off and empty every part under load (root, cc, HAProxy); ARGS=--write
 	@PYTHONPATH=tests/support:tests/faults $(BIN)/python -m modelport_faults $(ARGS)

@@ -32,6 +32,7 @@ class Script:
 
 
 WRITE = Script("write")
+WRITE_SNAPSHOT = Script("write_snapshot")
 BEGIN_EPOCH = Script("begin_epoch")
 OPEN_SOURCE = Script("open_source")
 REMOVE_MISSING = Script("remove_missing")

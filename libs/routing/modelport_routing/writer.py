@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -23,6 +23,8 @@ _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 0.5
 _SCAN_COUNT = 1000
 _SWEEP_COUNT = 500
+_AT_ONCE = 50
+"""Rows of a snapshot that one script writes: it holds up all other commands for about a millisecond."""
 
 
 class Outcome(StrEnum):
@@ -100,11 +102,18 @@ class RouteWriter:
 
     async def apply(self, change: Change, *, epoch: str = "") -> Outcome:
         """Apply a live change; with `epoch`, only within that one."""
-        return await self._write(change, epoch, "")
+        return await self._write(change, epoch)
 
-    async def apply_snapshot(self, change: Change, *, epoch: str, snapshot_revision: int) -> Outcome:
-        """Apply a record of a snapshot, which is judged by the snapshot's revision where the key is absent."""
-        return await self._write(change, epoch, str(snapshot_revision))
+    async def apply_snapshot(self, changes: Sequence[Change], *, epoch: str, snapshot_revision: int) -> list[Outcome]:
+        """Apply records of a snapshot of one source; what is absent is judged by the snapshot's revision.
+
+        Returns what each came to, or what ended the attempt.
+        """
+        outcomes: list[Outcome] = []
+        # one after the other: readers and fences get their turn in between
+        for start in range(0, len(changes), _AT_ONCE):
+            outcomes += await self._write_snapshot(changes[start : start + _AT_ONCE], epoch, snapshot_revision)
+        return outcomes
 
     async def state(self) -> TableState:
         """Read the table's own data."""
@@ -229,7 +238,25 @@ class RouteWriter:
             problems.append(f"maxmemory-policy is {settings.get('maxmemory-policy')}: set noeviction")
         return problems
 
-    async def _write(self, change: Change, epoch: str, snapshot_revision: str) -> Outcome:
+    async def _write_snapshot(self, changes: Sequence[Change], epoch: str, snapshot_revision: int) -> list[Outcome]:
+        first = changes[0].envelope
+        source = first.source
+        names = (
+            keys.EPOCH,
+            keys.HEAD,
+            keys.incarnation(source),
+            keys.floor(source),
+            keys.tombstones(source),
+            keys.seen(source),
+            *(keys.row(change.envelope.key) for change in changes),
+        )
+        args: list[str | bytes | int] = [source, first.incarnation, epoch, snapshot_revision]
+        for change in changes:
+            args += (change.envelope.revision, index_line(change.envelope.index), change.payload)
+        reply = await self._run(scripts.WRITE_SNAPSHOT, names, tuple(args))
+        return [Outcome(one.decode()) for one in (reply if isinstance(reply, list) else [reply])]
+
+    async def _write(self, change: Change, epoch: str) -> Outcome:
         envelope = change.envelope
         source = envelope.source
         names = (
@@ -250,7 +277,6 @@ class RouteWriter:
             index_line(envelope.index if put else ()),
             change.payload if put else b"",
             epoch,
-            snapshot_revision,
         )
         return await self._outcome(scripts.WRITE, names, args)
 

@@ -1,9 +1,9 @@
 """A large routing table: how long it takes to be made, what a gateway beside it costs, what a change costs."""
 
 import asyncio
-import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,7 +76,8 @@ def measure_table(
         newest = fleet.gateways[-1]
         figures.memory_mib = memory_mib(newest.pid)
         figures.used = min(used, providers)
-        assert asyncio.run(_call(newest.url, range(figures.used))) == figures.used
+        answers = asyncio.run(_call(newest.url, range(figures.used)))
+        assert answers == {httpx.codes.OK: figures.used}, answers
         figures.memory_used_mib = memory_mib(newest.pid)
         for number in range(CHANGES):
             began = time.monotonic()
@@ -114,23 +115,22 @@ def _route(number: int) -> str:
     return f"{GATEWAY}/{workspace_name(number // PER_WORKSPACE)}/provider/{provider_name(number % PER_WORKSPACE)}"
 
 
-async def _call(url: str, numbers: range) -> int:
-    """Call providers, each once; returns how many answered."""
+async def _call(url: str, numbers: range) -> Counter[int]:
+    """Call providers, each once; returns how many answered with which status."""
     waiting = iter(numbers)
-    answered = 0
+    answers: Counter[int] = Counter()
 
     async def caller(client: httpx.AsyncClient) -> None:
-        nonlocal answered
         for number in waiting:
-            answered += (await client.get(f"{_route(number).replace(GATEWAY, url + GATEWAY)}/-/v1/models")).is_success
+            answers[(await client.get(f"{url}{_route(number)}/-/v1/models")).status_code] += 1
 
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         await asyncio.gather(*(caller(client) for _ in range(_AT_ONCE)))
-    return answered
+    return answers
 
 
 @contextmanager
-def _repeating(work: "threading.Thread", stop: threading.Event) -> Iterator[None]:
+def _repeating(work: threading.Thread, stop: threading.Event) -> Iterator[None]:
     work.start()
     try:
         yield
@@ -172,8 +172,3 @@ def _unread(url: str, figures: TableFigures, first: int) -> Iterator[None]:
 
     with _repeating(threading.Thread(target=ask), stop):
         yield
-
-
-def median_ms(figures: TableFigures) -> float:
-    """Return what a change takes."""
-    return statistics.median(figures.change_ms)

@@ -128,7 +128,7 @@ async def test_an_emptied_table_gives_no_false_absence(writer: RouteWriter, cach
     await eventually(lambda: TableEvent.TABLE_CHANGED in events and TableEvent.GAP in events)
     epoch = await open_table(writer, complete=False, revision=3)
     assert not (await cache.get(KEY)).verified
-    await writer.apply_snapshot(put(KEY, 3), epoch=epoch, snapshot_revision=3)
+    await writer.apply_snapshot([put(KEY, 3)], epoch=epoch, snapshot_revision=3)
     assert (await cache.get(KEY)).verified
     await writer.finish(epoch, "models", "one", 3, complete=True)
     await eventually(lambda: "models" in cache.complete)

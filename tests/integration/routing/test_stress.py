@@ -77,7 +77,7 @@ async def rebuild(writer: RouteWriter, world: World) -> None:
         revision = world.revision
         snapshot = {key: put(key, at) for key, (at, present) in world.newest.items() if present}
         for change in snapshot.values():
-            await writer.apply_snapshot(change, epoch=epoch, snapshot_revision=revision)
+            await writer.apply_snapshot([change], epoch=epoch, snapshot_revision=revision)
         missing = [key async for key in writer.keys_of("models") if key not in snapshot]
         for key in missing:
             await writer.remove_missing(

@@ -101,9 +101,9 @@ async def test_a_snapshot_write_repairs_what_was_lost_below_the_floor(writer: Ro
     epoch = await open_table(writer, revision=10)
     lost = put(KEY, 3)
     assert await writer.apply(lost) is Outcome.BELOW_FLOOR
-    assert await writer.apply_snapshot(lost, epoch=epoch, snapshot_revision=9) is Outcome.BELOW_FLOOR
-    assert await writer.apply_snapshot(lost, epoch=epoch, snapshot_revision=10) is Outcome.APPLIED
-    assert await writer.apply_snapshot(lost, epoch="else", snapshot_revision=10) is Outcome.NO_EPOCH
+    assert await writer.apply_snapshot([lost], epoch=epoch, snapshot_revision=9) == [Outcome.BELOW_FLOOR]
+    assert await writer.apply_snapshot([lost], epoch=epoch, snapshot_revision=10) == [Outcome.APPLIED]
+    assert await writer.apply_snapshot([lost], epoch="else", snapshot_revision=10) == [Outcome.NO_EPOCH]
     row = await row_of(redis)
     assert row is not None
     assert row.revision == 3
@@ -112,7 +112,7 @@ async def test_a_snapshot_write_repairs_what_was_lost_below_the_floor(writer: Ro
 async def test_a_snapshot_write_does_not_overtake_a_live_one(writer: RouteWriter) -> None:
     epoch = await open_table(writer, revision=10, complete=False)
     await writer.apply(delete(KEY, 12))
-    assert await writer.apply_snapshot(put(KEY, 8), epoch=epoch, snapshot_revision=10) is Outcome.OLD
+    assert await writer.apply_snapshot([put(KEY, 8)], epoch=epoch, snapshot_revision=10) == [Outcome.OLD]
 
 
 async def test_only_what_a_snapshot_can_know_is_removed(writer: RouteWriter, redis: Redis) -> None:
@@ -145,7 +145,7 @@ async def test_rows_of_another_epoch_count_as_absent(writer: RouteWriter, redis:
     assert await writer.apply(put(KEY, 60)) is Outcome.OTHER_INCARNATION
     assert await writer.apply(put(KEY, 7, incarnation="two")) is Outcome.BELOW_FLOOR
     snapshot = put(KEY, 7, incarnation="two")
-    assert await writer.apply_snapshot(snapshot, epoch=epoch, snapshot_revision=7) is Outcome.APPLIED
+    assert await writer.apply_snapshot([snapshot], epoch=epoch, snapshot_revision=7) == [Outcome.APPLIED]
     removed = await writer.remove_missing(
         "virtual-model/default/gone", epoch=epoch, source="models", incarnation="two", snapshot_revision=7
     )
@@ -175,7 +175,7 @@ async def test_an_epoch_is_replaced_by_one_only(writer: RouteWriter) -> None:
 async def test_rebuild_writes_and_the_mark_fail_in_another_epoch(writer: RouteWriter) -> None:
     former = await open_table(writer, complete=False)
     await open_table(writer, complete=False)
-    assert await writer.apply_snapshot(put(KEY, 1), epoch=former, snapshot_revision=1) is Outcome.NO_EPOCH
+    assert await writer.apply_snapshot([put(KEY, 1)], epoch=former, snapshot_revision=1) == [Outcome.NO_EPOCH]
     assert await writer.finish(former, "models", "one", 1, complete=True) is Outcome.NO_EPOCH
     assert await writer.open_source(former, "models", "one", 1) is Outcome.NO_EPOCH
     assert not (await writer.state()).is_complete("models")
@@ -215,7 +215,7 @@ async def test_a_snapshot_repairs_a_lost_index(writer: RouteWriter, redis: Redis
     change = put("virtual-model/default/a", 1, index=[IndexEntry(index=listing_index("default"), field="a")])
     await writer.apply(change)
     await redis.delete(keys.index(listing_index("default")))
-    assert await writer.apply_snapshot(change, epoch=epoch, snapshot_revision=1) is Outcome.OLD
+    assert await writer.apply_snapshot([change], epoch=epoch, snapshot_revision=1) == [Outcome.OLD]
     assert await fields_of(redis, listing_index("default")) == {"a": ""}
 
 

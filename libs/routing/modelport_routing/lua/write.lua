@@ -1,6 +1,6 @@
 -- The guarded write: moves a key's revision forward, never back.
 -- KEYS: epoch, head, incarnation, floor, tombstones, row, seen
--- ARGV: source, incarnation, revision, operation, index, payload, wanted epoch or '', snapshot revision or ''
+-- ARGV: source, incarnation, revision, operation, index, payload, wanted epoch or ''
 -- Returns the outcome.
 local epoch = redis.call('GET', KEYS[1])
 if not epoch or (ARGV[7] ~= '' and ARGV[7] ~= epoch) then return 'no_epoch' end
@@ -12,24 +12,10 @@ if incarnation ~= ARGV[2] then return 'other_incarnation' end
 local revision = tonumber(ARGV[3])
 local row = parse(redis.call('GET', KEYS[6]))
 if row and row.epoch == epoch then
-  if row.revision >= revision then
-    -- The same revision in a snapshot: the row is right, its index entries may have been lost.
-    if ARGV[8] ~= '' and row.revision == revision then
-      for _, entry in ipairs(index_entries(ARGV[5])) do
-        if redis.call('HGET', entry[1], entry[2]) ~= entry[3] then
-          redis.call('HSET', entry[1], entry[2], entry[3])
-        end
-      end
-    end
-    return 'old'
-  end
+  if row.revision >= revision then return 'old' end
 else
   local floor = tonumber(of_epoch(redis.call('GET', KEYS[4]), epoch) or '-1')
-  if ARGV[8] ~= '' then
-    if tonumber(ARGV[8]) < floor then return 'below_floor' end
-  elseif revision <= floor then
-    return 'below_floor'
-  end
+  if revision <= floor then return 'below_floor' end
 end
 
 drop_index(row)

@@ -194,16 +194,17 @@ class Reconciler:
         revision: int | None = None
         named: set[str] = set()
         written = 0
-        async for page in self._client.snapshot():
-            if page.incarnation != head.incarnation:
-                raise StartOverError("the source has another database now")
-            if revision is None:
-                revision = page.revision
-            changes = [record.change() for record in page.records]
-            named.update(change.envelope.key for change in changes)
-            written += await self._write_page(changes, epoch, revision)
-            if lock is not None:
-                await self._writer.extend_lock(lock, REBUILD_LOCK_S)
+        async with contextlib.aclosing(self._client.snapshot()) as pages:
+            async for page in pages:
+                if page.incarnation != head.incarnation:
+                    raise StartOverError("the source has another database now")
+                if revision is None:
+                    revision = page.revision
+                changes = [record.change() for record in page.records]
+                named.update(change.envelope.key for change in changes)
+                written += await self._write_page(changes, epoch, revision)
+                if lock is not None:
+                    await self._writer.extend_lock(lock, REBUILD_LOCK_S)
         if revision is None:
             raise SourceAwayError(f"{source}: the snapshot has no page")
         await self._remove_missing(named, epoch, head.incarnation, revision)
@@ -211,13 +212,8 @@ class Reconciler:
         return written
 
     async def _write_page(self, changes: list[Change], epoch: str, revision: int) -> int:
-        outcomes = await asyncio.gather(
-            *(
-                self._writer.apply_snapshot(change, epoch=epoch, snapshot_revision=revision)
-                for change in changes
-                if change.envelope.source == self.source
-            )
-        )
+        own = [change for change in changes if change.envelope.source == self.source]
+        outcomes = await self._writer.apply_snapshot(own, epoch=epoch, snapshot_revision=revision)
         if ends_the_attempt(outcomes):
             raise StartOverError("the table was begun anew meanwhile")
         return outcomes.count(Outcome.APPLIED)

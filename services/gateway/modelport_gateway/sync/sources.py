@@ -1,6 +1,7 @@
 """Asking a source, the models or the secrets service, what it holds (modelport_contracts.sync)."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 import httpx
@@ -33,15 +34,29 @@ class SourceClient:
             return Position(incarnation=page.incarnation, revision=page.revision)
         return await self._ask(Position, "POST", SEEN_PATH, json=seen.model_dump())
 
-    async def snapshot(self) -> AsyncIterator[SnapshotPage]:
-        """Page everything the source owns, as of a revision that is read now. Raises SourceAwayError."""
+    async def snapshot(self) -> AsyncGenerator[SnapshotPage, None]:
+        """Page everything the source owns, as of a revision that is read now. Raises SourceAwayError.
+
+        While a page is being used the next one is on its way: source and gateway work at the same time.
+        """
+        asking = asyncio.create_task(self._snapshot_page(None))
+        try:
+            while True:
+                page = await asking
+                if page.next is None:
+                    yield page
+                    return
+                asking = asyncio.create_task(self._snapshot_page(page.next))
+                yield page
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _snapshot_page(self, cursor: str | None) -> SnapshotPage:
         parameters: dict[str, str | int] = {"limit": self._page}
-        while True:
-            page = await self._get(SnapshotPage, SNAPSHOT_PATH, parameters)
-            yield page
-            if page.next is None:
-                return
-            parameters["cursor"] = page.next
+        if cursor is not None:
+            parameters["cursor"] = cursor
+        return await self._get(SnapshotPage, SNAPSHOT_PATH, parameters)
 
     async def changes(self, after: int) -> ChangesPage:
         """Ask what changed after a revision. Raises SourceAwayError."""
