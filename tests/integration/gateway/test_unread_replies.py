@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,20 @@ async def test_a_client_that_never_reads_is_given_up(
     await settled(upstream)
     await eventually(lambda: not impatient.plane.connections, 20)
     client.abort()
+
+
+async def endless(_scope: Any, _receive: Any, send: Any) -> None:
+    """An app that writes for as long as somebody takes it."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(1000):
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_client_that_does_not_read_what_the_app_writes_is_given_up(table: MemoryTable) -> None:
+    async with Gateway(table, app=endless, timeouts=Timeouts(idle_s=1)) as gateway:
+        client = await connect(gateway)
+        await client.send(build_request("GET", "/docs"))
+        await eventually(lambda: gateway.plane.connections)
+        await eventually(lambda: not gateway.plane.connections, 20)
+        client.abort()

@@ -29,12 +29,7 @@ from modelport_gateway.parse.asgi import ParserView
 from modelport_gateway.parse.former import REMEMBERED_S, Former, remembered
 from modelport_gateway.parse.framing import NO_BODY, Body, BodyUntilClose, FramingError
 from modelport_gateway.parse.hangup import HangupWatch, WatchedFlow
-from modelport_gateway.parse.head import (
-    RequestHead,
-    check_inference_target,
-    parse_request_head,
-    without_empty_lines,
-)
+from modelport_gateway.parse.head import RequestHead, check_inference_target, parse_request_head, without_empty_lines
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.path import INFERENCE_PREFIX, Call, split_route, split_target
 from modelport_gateway.relay.context import Context
@@ -141,11 +136,15 @@ class ClientConnection(HttpToolsProtocol):
         super().pause_writing()
         if self._exchange is not None:
             self._exchange.write_paused()
+        elif self._asgi_is_busy:
+            self._deadline = self._context.clock.now + self._context.timeouts.idle_s
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._exchange is not None:
             self._exchange.write_resumed()
+        elif self._asgi_is_busy:
+            self._deadline = _NEVER
         elif self._is_held:
             self._is_held = False
             self.flow.resume_reading()
