@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from sqlalchemy import event, func, select
+import pytest
+from sqlalchemy import event, func, select, update
 
 from modelport_bus import Bus
 from modelport_contracts.events import ALL_CHANGES
@@ -81,10 +82,10 @@ async def all_published(database: Database) -> bool:
     return await unpublished(database) == []
 
 
-async def test_what_is_committed_is_published_at_once(database: Database) -> None:
-    wire, clock = Wire(), Clock()
-    clock.ahead = -3600  # to the sweep every row is of the future, so it is not the one that publishes
-    async with running(OutboxPublisher(database, wire, clock=clock)):
+async def test_what_is_committed_is_published_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire()
+    monkeypatch.setattr(outbox, "OWN_CHANCE_S", 3600.0)  # so the sweep is not the one that publishes
+    async with running(OutboxPublisher(database, wire)):
         for number in range(5):
             await put(database, f"thing-{number}")
             await eventually(lambda number=number: len(wire.taken) == number + 1, 2)  # type: ignore[misc]
@@ -117,15 +118,18 @@ async def test_a_superseded_row_is_not_published(open_database: Callable[[], Dat
     assert sorted(wire.taken) == [("a", 4), ("b", 2)]
 
 
-async def test_nor_is_a_single_one_whose_successor_went_out_long_ago(open_database: Callable[[], Database]) -> None:
+async def test_nor_is_a_single_one_whose_successor_went_out_long_ago(
+    open_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await put(open_database(), "a", text="left by a crash")
     database, wire, clock = open_database(), Wire(), Clock()
-    clock.ahead = -3600
+    clock.ahead = -0.5 * KEPT_S
+    monkeypatch.setattr(outbox, "OWN_CHANCE_S", KEPT_S)  # the sweep sees nothing until the clock moves on
     publisher = OutboxPublisher(database, wire, clock=clock)
     async with running(publisher):
         await put(database, "a", text="newer")
         await eventually(lambda: wire.taken == [("a", 2)])
-        clock.ahead = 10
+        clock.ahead = KEPT_S + 10
         await eventually(lambda: all_published(database))
     assert wire.taken == [("a", 2)]
 
@@ -232,7 +236,9 @@ async def test_a_large_transaction_goes_out_in_parts(database: Database) -> None
     assert max(sizes) <= 10 * CHUNK
 
 
-async def test_a_large_transaction_is_its_makers_for_longer(open_database: Callable[[], Database]) -> None:
+async def test_a_large_transaction_is_its_makers_for_longer(
+    open_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sweep must not publish it a second time meanwhile; where the bus is away the maker lets go of it."""
     maker, clock, wire = open_database(), Clock(), Wire()
     await put_many(maker, 1000)
@@ -242,8 +248,8 @@ async def test_a_large_transaction_is_its_makers_for_longer(open_database: Calla
     clock.ahead = 10
     assert len(await other.claim()) == 256
     wire.away = True
-    clock.ahead = -3600  # its own sweep sees nothing
-    async with running(OutboxPublisher(maker, wire, clock=clock)):
+    monkeypatch.setattr(outbox, "OWN_CHANCE_S", 3600.0)  # its own sweep sees nothing
+    async with running(OutboxPublisher(maker, wire)):
         await put_many(maker, 1000)
         await eventually(lambda: wire.attempts == 256)
 
@@ -253,6 +259,26 @@ async def test_a_large_transaction_is_its_makers_for_longer(open_database: Calla
                 return bool((await connection.execute(of_it)).scalar_one() == 1000)
 
         await eventually(let_go)
+
+
+@pytest.mark.parametrize("jump_s", [-7 * 24 * 3600, -3600, -90, 3600])
+async def test_a_clock_that_is_set_delays_nothing(open_database: Callable[[], Database], jump_s: float) -> None:
+    """What another process left, claimed or set aside before the clock was set, is published (rule 4)."""
+    await put(open_database(), "left")
+    await put(open_database(), "claimed")
+    await put(open_database(), "set-aside")
+    crashed, publisher_clock = OutboxPublisher(open_database(), Wire(), clock=(ahead := Clock())), Clock()
+    ahead.ahead = 10
+    left, claimed, aside = await crashed.claim()
+    async with open_database().write() as write:
+        await write.execute(update(OUTBOX).where(OUTBOX.c.id == left.id).values(claimed_until=0))
+        far = time.time() + outbox.SET_ASIDE_S
+        values = {"claimed_until": far, "refusals": 3, "set_aside": True}
+        await write.execute(update(OUTBOX).where(OUTBOX.c.id == aside.id).values(**values))
+    publisher_clock.ahead = jump_s
+    publisher = OutboxPublisher(open_database(), Wire(), clock=publisher_clock)
+    assert [row.id for row in await publisher.claim()] == [left.id, claimed.id, aside.id]
+    assert await publisher.claim() == [], "what it has just claimed is its own, also under the new clock"
 
 
 async def refusals_counted(database: Database, refusals: int) -> bool:

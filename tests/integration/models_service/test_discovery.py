@@ -101,6 +101,31 @@ async def test_what_is_being_probed_is_not_probed_twice(
     assert (gateway.most, gateway.most_of_one) == (room, 1)
 
 
+async def test_another_process_soon_probes_what_a_killed_one_had_claimed(
+    open_stores: Callable[[], tuple[Stores, Database]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "FIRST_TIMEOUT_S", 60.0)
+    (stores, _), (others, database) = open_stores(), open_stores()
+    await register(stores, 3)
+    slow, other = Gateway(), Gateway()
+    async with discovering(stores, slow, time.time):
+        await eventually(lambda: slow.held.total() == 4)
+        async with discovering(others, other, time.time):
+            began = time.monotonic()
+            await eventually(lambda: time.monotonic() > began + 1.5 * CLAIM_S, 60)
+            assert other.held.total() == 0, "the claims of a living process are renewed"
+    async with database.write() as write:
+        left = select(func.max(PROVIDER.c.probe_claimed_until))
+        assert (await write.execute(left)).scalar_one() < time.time() + CLAIM_S + 1
+    other.may_answer.set()
+    async with discovering(others, other, time.time):
+
+        async def all_ready() -> bool:
+            return all(one.status is ProviderStatus.READY for one in await providers(stores))
+
+        await eventually(all_ready, 4 * CLAIM_S)
+
+
 async def test_a_full_second_lane_does_not_hold_up_the_first(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """What misses the first lane while enough wait for the second has failed: it is tried again later."""
     monkeypatch.setattr(loop, "FIRST_TIMEOUT_S", 0.3)

@@ -84,6 +84,28 @@ async def test_two_replicas_claim_different_providers(open_stores: Open) -> None
     assert sorted(names) == sorted([*(f"provider-{number}" for number in range(40)), "nvidia-build"])
 
 
+async def test_a_claim_lasts_while_it_is_renewed(stores: Stores) -> None:
+    await register(stores, "openai")
+    due = (await claim(stores))["openai"]
+    await stores.probes.renew_claims(150, 60, [(due.id, due.generation), ("nobody", 1)])
+    assert "openai" not in await claim(stores, 209)
+    assert "openai" in await claim(stores, 210)
+    await stores.probes.renew_claims(270, 60, [(due.id, due.generation + 1)])
+    assert "openai" in await claim(stores, 270), "a probe of another generation renews nothing"
+
+
+async def test_a_clock_that_is_set_back_delays_no_probe(stores: Stores) -> None:
+    """Neither what is planned nor what is claimed for later than anybody plans or claims."""
+    await register(stores, "openai")
+    due = await stores.probes.claim_due(10_000, 60, 100)
+    one = next(provider for provider in due if provider.name == "openai")
+    assert await stores.probes.claim_due(9_990, 60, 100) == [], "a claim of now, as a slightly slower clock sees it"
+    assert {again.name for again in await stores.probes.claim_due(6_400, 60, 100)} == {"openai", "nvidia-build"}
+    await stores.probes.store([ProbeResult(one, READY, None, 10_300.0)])
+    assert "openai" not in {again.name for again in await stores.probes.claim_due(9_900, 60, 100, horizon_s=600)}
+    assert "openai" in {again.name for again in await stores.probes.claim_due(6_400, 60, 100, horizon_s=600)}
+
+
 async def test_the_most_overdue_come_first(stores: Stores) -> None:
     for name in ("aa", "bb"):
         await register(stores, name)

@@ -10,12 +10,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 
 from modelport_contracts.records import Change, Envelope, IndexEntry
 from modelport_kit.database.engine import Database
 from modelport_kit.database.tables import OUTBOX, REVISION
-from modelport_kit.database.write import OutboxRow
+from modelport_kit.database.write import MAX_COMMIT_CLAIM_S, OutboxRow
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ AWAY_PAUSE_S = 1.0
 """Between two attempts of the sweep while the bus is away."""
 OWN_CHANCE_S = 1.0
 """A fresh row is left to the process that committed it for this long."""
+PRUNE_EVERY_S = 600.0
 KEPT_S = 24 * 3600.0
 """Published rows stay this long, for the changes interface."""
 REFUSALS_BEFORE_SET_ASIDE = 3
@@ -84,16 +85,18 @@ class OutboxPublisher:
                 return
 
     async def _sweep_for_ever(self) -> None:
-        next_prune = 0.0
+        # Not the wall clock: it may be set back.
+        monotonic = asyncio.get_running_loop().time
+        next_prune = monotonic()
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
                 await self._mark_published()
                 if not await self.sweep():
                     await asyncio.sleep(AWAY_PAUSE_S)
-                if self._clock() >= next_prune:
+                if monotonic() >= next_prune:
                     await self.prune()
-                    next_prune = self._clock() + 600
+                    next_prune = monotonic() + PRUNE_EVERY_S
             except Exception as error:
                 logger.warning("outbox sweep failed, trying again: %s", type(error).__name__)
                 await asyncio.sleep(1)
@@ -109,11 +112,7 @@ class OutboxPublisher:
     async def claim(self) -> list[OutboxRow]:
         """Claim unpublished rows for a while, oldest first, so that no other process publishes them meanwhile."""
         now = self._clock()
-        waiting = and_(
-            OUTBOX.c.published_at.is_(None),
-            OUTBOX.c.claimed_until < now,
-            OUTBOX.c.created_at < now - OWN_CHANCE_S,
-        )
+        waiting = _waiting(now)
         async with self._database.read() as connection:
             if (await connection.execute(select(OUTBOX.c.id).where(waiting).limit(1))).first() is None:
                 return []
@@ -221,6 +220,21 @@ class OutboxPublisher:
             result = await write.execute(delete(OUTBOX).where(old))
             await write.execute(update(REVISION).where(REVISION.c.pruned_through < top).values(pruned_through=top))
             return result.rowcount
+
+
+def _waiting(now: float) -> ColumnElement[bool]:
+    """Say which rows the sweep may have.
+
+    Times are those of the processes' wall clocks, which are set back now and then. A row that is said to be of the
+    future, or claimed for longer than anybody claims, was written before that: nobody's chance or claim is left.
+    Publishing a row twice does no harm.
+    """
+    longest = case((OUTBOX.c.set_aside, SET_ASIDE_S), else_=MAX_COMMIT_CLAIM_S)
+    return and_(
+        OUTBOX.c.published_at.is_(None),
+        or_(OUTBOX.c.claimed_until < now, OUTBOX.c.claimed_until > now + longest),
+        or_(OUTBOX.c.created_at < now - OWN_CHANCE_S, OUTBOX.c.created_at > now + OWN_CHANCE_S),
+    )
 
 
 def newest_per_key(rows: list[OutboxRow]) -> dict[str, OutboxRow]:

@@ -23,6 +23,8 @@ CHUNK = 250
 """Rows or ids in one statement: databases limit the parameters of one, and its making occupies the event loop."""
 PUBLISHED_PER_S = 500
 """The rows of a large transaction are left to the process that commits them for as long as this rate takes it."""
+MAX_COMMIT_CLAIM_S = 60.0
+"""But no longer: so late is the rest published where that process dies."""
 
 
 class RecordTooLargeError(ApiError):
@@ -122,7 +124,7 @@ class WriteTransaction:
             await self.take_revision()
         await self._stamp_rows()
         now = time.time()
-        claimed_until = now + len(self._changes) / PUBLISHED_PER_S
+        claimed_until = now + min(len(self._changes) / PUBLISHED_PER_S, MAX_COMMIT_CLAIM_S)
         changes = list(self._changes.items())
         for start in range(0, len(changes), CHUNK):
             await self._insert_outbox(changes[start : start + CHUNK], now, claimed_until)

@@ -16,7 +16,15 @@ import structlog
 from modelport_contracts.records import Change
 from modelport_models.discovery.probe import ProbeTimeoutError, probe
 from modelport_models.domain.served import assign_entities, names_to_ask_for
-from modelport_models.domain.verdict import Failing, Inconclusive, Listed, NoListing, Verdict, after_verdict
+from modelport_models.domain.verdict import (
+    MAX_BACKOFF_S,
+    Failing,
+    Inconclusive,
+    Listed,
+    NoListing,
+    Verdict,
+    after_verdict,
+)
 from modelport_models.store.probes import DueProvider, ProbeResult, ProbeStore
 
 logger = structlog.get_logger(__name__)
@@ -24,11 +32,10 @@ logger = structlog.get_logger(__name__)
 FIRST_LANE, FIRST_TIMEOUT_S = 64, 2.0
 SECOND_LANE, SECOND_TIMEOUT_S = 64, 10.0
 SECOND_QUEUE = 4 * SECOND_LANE
-"""May wait for the second lane: more could wait longer than their claim lasts, so what misses the first lane while
-that many wait has failed.
-"""
-CLAIM_S = 60.0
-"""Longer than any probe: 2 s, at most 40 s of waiting, 10 s."""
+"""May wait for the second lane: 40 s at the most. What misses the first lane while that many wait has failed."""
+CLAIM_S = 4.0
+"""Shorter than probes may take, so that another process soon takes over from one that was killed; renewed meanwhile."""
+RENEW_EVERY_S = 1.0
 LOOK_EVERY_S = 0.5
 """Other replicas register providers too; this is how soon their change is noticed where its maker died."""
 GATEWAY_RETRIES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -56,6 +63,8 @@ class Discovery:
         self._in_first = 0
         self._second = asyncio.Semaphore(SECOND_LANE)
         self._results: asyncio.Queue[ProbeResult] = asyncio.Queue()
+        self._horizon_s = 2 * max(ready_interval_s, MAX_BACKOFF_S)
+        """No probe is planned for later than that, unless the clock was set back since."""
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         """By provider and the generation that is probed."""
         self._waiting = 0
@@ -71,21 +80,23 @@ class Discovery:
         if await self._store.probe_soon(workspace, name):
             self.look_now()
 
-    async def run(self) -> None:
-        """Probe for ever."""
-        storing = asyncio.create_task(self._store_results())
+    async def run(self, looked: Callable[[], None] = lambda: None) -> None:
+        """Probe for ever; `looked` is called whenever it was seen what is due."""
+        beside = [asyncio.create_task(self._store_results()), asyncio.create_task(self._renew_claims())]
         try:
             while True:
                 self._wake.clear()
                 await self._begin_what_is_due()
-                if storing.done():
-                    storing.result()
+                looked()
+                for task in beside:
+                    if task.done():
+                        task.result()
                 # not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await self._wake.wait()
         finally:
-            pending = [storing, *self._running.values()]
+            pending = [*beside, *self._running.values()]
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
@@ -96,13 +107,27 @@ class Discovery:
         if free <= 0:
             self._more_due = True
             return
-        due = await self._store.claim_due(self._clock(), CLAIM_S, free, self._running)
+        due = await self._store.claim_due(self._clock(), CLAIM_S, free, self._running, horizon_s=self._horizon_s)
         self._more_due = len(due) == free
         self._in_first += len(due)
         for provider in due:
             under = (provider.id, provider.generation)
             self._running[under] = task = asyncio.create_task(self._probe_one(provider))
             task.add_done_callback(lambda _, under=under: self._running.pop(under))  # type: ignore[misc]
+
+    async def _renew_claims(self) -> None:
+        """Keep what is probed for longer than a moment from other processes; without it they would probe it too."""
+        before: set[tuple[str, int]] = set()
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            still = before & self._running.keys()
+            before = set(self._running)
+            if not still:
+                continue
+            try:
+                await self._store.renew_claims(self._clock(), CLAIM_S, still)
+            except Exception:
+                logger.exception("claims of probes not renewed; other processes may probe the same", probes=len(still))
 
     def _leave_first(self) -> None:
         self._in_first -= 1

@@ -133,11 +133,11 @@ def after_verdict(
             return Outcome(ProbeState(ProviderStatus.READY, message, 0, None), ready_interval_s)
         case Refused(reason):
             failures = state.failures + 1
-            since = state.failing_since or now
+            since = min(state.failing_since or now, now)  # the clock may have been set back
             return Outcome(ProbeState(ProviderStatus.ERROR, reason, failures, since), backoff_s(failures))
         case Failing(reason):
             failures = state.failures + 1
-            since = state.failing_since or now
+            since = min(state.failing_since or now, now)  # the clock may have been set back
             failing = replace(state, failures=failures, failing_since=since)
             if state.status == ProviderStatus.READY:
                 failing = replace(failing, status_message=f"serving on; the last probe failed: {reason}")

@@ -1,5 +1,6 @@
 """What discovery reads and writes: which providers are due, and what their probes said."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,10 +54,23 @@ class ProbeStore:
         self._now = now
 
     async def claim_due(
-        self, now: float, claim_s: float, limit: int, running: Iterable[tuple[str, int]] = ()
+        self,
+        now: float,
+        claim_s: float,
+        limit: int,
+        running: Iterable[tuple[str, int]] = (),
+        *,
+        horizon_s: float = math.inf,
     ) -> list[DueProvider]:
-        """Claim providers whose probe is due, for this long; `running` has (id, generation) of those not to claim."""
-        due = and_(PROVIDER.c.next_probe_at <= now, PROVIDER.c.probe_claimed_until <= now)
+        """Claim providers whose probe is due, for this long; `running` has (id, generation) of those not to claim.
+
+        `now` is a wall clock's. What is to come later than `horizon_s` from now, or is claimed for longer than
+        anybody claims, was written before the clock was set back: it counts as due, or as not claimed.
+        """
+        due = and_(
+            or_(PROVIDER.c.next_probe_at <= now, PROVIDER.c.next_probe_at > now + horizon_s),
+            or_(PROVIDER.c.probe_claimed_until <= now, PROVIDER.c.probe_claimed_until > now + 2 * claim_s),
+        )
         if under_way := list(running):
             due = and_(due, tuple_(PROVIDER.c.id, PROVIDER.c.generation).not_in(under_way))
         async with self._database.read() as connection:
@@ -72,6 +86,16 @@ class ProbeStore:
                 .returning(PROVIDER)
             )
             return [_due(row) for row in all_rows(result)]
+
+    async def renew_claims(self, now: float, claim_s: float, running: Iterable[tuple[str, int]]) -> None:
+        """Claim for longer what is being probed, by (id, generation): what changed meanwhile is not this probe's."""
+        async with self._database.write() as write:
+            for chunk in chunks(sorted(running)):
+                await write.execute(
+                    update(PROVIDER)
+                    .where(tuple_(PROVIDER.c.id, PROVIDER.c.generation).in_(chunk))
+                    .values(probe_claimed_until=now + claim_s)
+                )
 
     async def probe_soon(self, workspace: str, secret_name: str) -> int:
         """Make due at once the providers that use a secret; a probe under way with the old value no longer counts."""
