@@ -134,12 +134,14 @@ class Bus:
         *,
         gate: Gate | None = None,
         ack_wait_s: float = ACK_WAIT_S,
+        on_success: Callable[[], None] = lambda: None,
     ) -> None:
         """Hand every change on `filter_subject` to `handler`, at least once, until cancelled.
 
         Processes that use the same `durable` share the messages. Messages that arrive together are handled
         concurrently; one whose handler raises comes again. While `gate` has not returned nothing is pulled. After
-        every error the loop backs off and makes sure of stream and consumer again.
+        every error the loop backs off and makes sure of stream and consumer again. `on_success` is called at least
+        every few seconds, save where the bus does not answer, the gate does not return or handlers fail.
         """
         backoff_s = FIRST_BACKOFF_S
         while True:
@@ -150,7 +152,7 @@ class Bus:
                 await connection.during(ensure_stream(jetstream))
                 await connection.during(ensure_consumer(jetstream, durable, filter_subject, ack_wait_s))
                 async with Puller(connection, STREAM, durable) as puller:
-                    await self._pull(puller, handler, gate)
+                    await self._pull(puller, handler, gate, on_success)
             except _TROUBLE as error:
                 if self.counts.handled > handled_before:
                     backoff_s = FIRST_BACKOFF_S
@@ -160,22 +162,24 @@ class Bus:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
-    async def _pull(self, puller: Puller, handler: Handler, gate: Gate | None) -> None:
+    async def _pull(self, puller: Puller, handler: Handler, gate: Gate | None, on_success: Callable[[], None]) -> None:
         while True:
             if gate is not None:
                 await gate()
             messages = await puller.next()
-            if messages:
-                await asyncio.gather(*(self._handle(message, handler) for message in messages))
+            outcomes = await asyncio.gather(*(self._handle(message, handler) for message in messages))
+            if all(outcomes):
+                on_success()
 
-    async def _handle(self, message: Msg, handler: Handler) -> None:
+    async def _handle(self, message: Msg, handler: Handler) -> bool:
+        """Return False where the message comes again."""
         try:
             change = Change.decode(message.data)
         except PoisonError as error:
             self.counts.poisoned += 1
             logger.error("dropped an unreadable message on %s: %s", message.subject, error)
             await message.term()
-            return
+            return True
         try:
             await handler(change)
         except Exception as error:
@@ -184,9 +188,10 @@ class Bus:
                 "change of %s not handled, it comes again: %s", change.envelope.key, str(error) or type(error).__name__
             )
             await message.nak(delay=RETRY_AFTER_S)
-            return
+            return False
         self.counts.handled += 1
         await message.ack()
+        return True
 
 
 async def _store(connection: NatsConnection, change: Change) -> None:

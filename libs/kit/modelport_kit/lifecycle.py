@@ -35,11 +35,16 @@ def restart_delay_s(failures: int, jitter: float) -> float:
 
 
 class BackgroundLoops:
-    """Loops that must always run: one that fails is logged and started again."""
+    """Loops that must always run: one that fails is logged and started again.
 
-    def __init__(self) -> None:
+    That a loop runs does not say that it gets anywhere: each tells when it has done what it is for.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._loops: dict[str, Loop] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._succeeded_at: dict[str, float] = {}
         self.failures: dict[str, int] = {}
         """How often each loop has failed since the start."""
 
@@ -47,6 +52,20 @@ class BackgroundLoops:
         """Register a loop; it begins with start()."""
         self._loops[name] = loop
         self.failures[name] = 0
+
+    def succeeds(self, name: str) -> Callable[[], None]:
+        """Return what a loop, or a part of one, calls each time it has succeeded; from now on its age is told."""
+        self._succeeded_at[name] = self._clock()
+
+        def succeeded() -> None:
+            self._succeeded_at[name] = self._clock()
+
+        return succeeded
+
+    def ages_s(self) -> dict[str, float]:
+        """Return how long ago each last succeeded, or was registered; may be asked from another thread."""
+        now = self._clock()
+        return {name: max(0.0, now - then) for name, then in list(self._succeeded_at.items())}
 
     def start(self) -> None:
         """Start every registered loop."""

@@ -41,10 +41,10 @@ class IndexEntry:
 
     __slots__ = ("fields", "name", "verified")
 
-    def __init__(self, name: str, fields: dict[str, str]) -> None:
+    def __init__(self, name: str, fields: dict[str, str], *, verified: bool = True) -> None:
         self.name = name
         self.fields = fields
-        self.verified = True
+        self.verified = verified
 
 
 class Entries:
@@ -53,6 +53,8 @@ class Entries:
     def __init__(self, max_present: int = MAX_PRESENT, max_absent: int = MAX_ABSENT) -> None:
         self.present: dict[str, Entry] = {}
         """By key; open to the hot path."""
+        self.changes = 0
+        """How often a present entry came or went."""
         self._absent: OrderedDict[str, Entry] = OrderedDict()
         self._max_present = max_present
         self._max_absent = max_absent
@@ -71,6 +73,7 @@ class Entries:
         """Keep an entry in place of a former one of its key."""
         self.drop(entry.key)
         if entry.present:
+            self.changes += 1
             self.present[entry.key] = entry
             if len(self.present) > self._max_present:
                 del self.present[next(iter(self.present))]
@@ -81,7 +84,8 @@ class Entries:
 
     def drop(self, key: str) -> None:
         """Forget a key."""
-        self.present.pop(key, None)
+        if self.present.pop(key, None) is not None:
+            self.changes += 1
         self._absent.pop(key, None)
 
     def doubt(self, key: str) -> None:
@@ -104,6 +108,8 @@ class Indexes:
     def __init__(self, max_filled: int = MAX_INDEXES, max_empty: int = MAX_EMPTY_INDEXES) -> None:
         self._filled: OrderedDict[str, IndexEntry] = OrderedDict()
         self._empty: OrderedDict[str, IndexEntry] = OrderedDict()
+        self.changes = 0
+        """How often a filled index came, went or was read anew."""
         self._max_filled = max_filled
         self._max_empty = max_empty
 
@@ -119,12 +125,21 @@ class Indexes:
 
     def put(self, entry: IndexEntry) -> None:
         """Keep an index in place of a former state of it."""
-        self._filled.pop(entry.name, None)
-        self._empty.pop(entry.name, None)
+        self.drop(entry.name)
+        self.changes += bool(entry.fields)
         kept, limit = (self._filled, self._max_filled) if entry.fields else (self._empty, self._max_empty)
         kept[entry.name] = entry
         if len(kept) > limit:
             kept.popitem(last=False)
+
+    def drop(self, name: str) -> None:
+        """Forget an index."""
+        self.changes += self._filled.pop(name, None) is not None
+        self._empty.pop(name, None)
+
+    def filled(self) -> list[IndexEntry]:
+        """Return those that hold something."""
+        return list(self._filled.values())
 
     def doubt(self, name: str) -> None:
         """Take away the trust in one index."""

@@ -31,6 +31,12 @@ async def keep_connected(
             await asyncio.sleep(retry_s)
             retry_s = min(retry_s * 2, MAX_RETRY_S)
             continue
+        except Exception:
+            # Whatever it is (an answer that is not Redis', say), nobody else would ever connect again.
+            logger.exception("connecting to Redis at %s failed, trying again", address)
+            away = True
+            await asyncio.sleep(MAX_RETRY_S)
+            continue
         retry_s, away = FIRST_RETRY_S, False
         # Before anybody learns that a reply will not come: whoever asks again must not be given this connection.
         connection.lost.add_done_callback(lambda _: disconnected())

@@ -22,7 +22,7 @@ PATIENCE_S = 0.1
 class Lease:
     """Granted by fences. `until` is compared with the monotonic clock on every request."""
 
-    __slots__ = ("_ask", "_clock", "_granted", "_renewing", "is_away", "served_away", "until")
+    __slots__ = ("_ask", "_clock", "_granted", "_renewing", "is_away", "on_grant", "served_away", "until")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -35,6 +35,8 @@ class Lease:
         """Cut off from Redis, and aware of it: what is known is served at once."""
         self.served_away = 0
         """Requests served so."""
+        self.on_grant: Callable[[], None] | None = None
+        """Called whenever it is granted."""
 
     @classmethod
     def unlimited(cls) -> "Lease":
@@ -50,6 +52,8 @@ class Lease:
     def grant(self, sent_at: float) -> None:
         """Take the success of a fence that was sent at `sent_at`."""
         self.until = max(self.until, sent_at + LEASE_S)
+        if self.on_grant is not None:
+            self.on_grant()
         if self.holds():
             if self.is_away:
                 logger.warning("Redis answers again; changes are followed as they come")

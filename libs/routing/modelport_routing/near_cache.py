@@ -8,7 +8,7 @@ read again on use; when Redis cannot be reached it is served as it is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import Any, Self
@@ -78,6 +78,8 @@ class NearCache:
         self._run_id = ""
         self._lost_at = float("-inf")
         self._listeners: list[Listener] = []
+        self.on_row_change: Callable[[str], None] | None = None
+        """Called with the key of every row that Redis says has changed, inside the read callback; it must not raise."""
         self.epoch: str | None = None
         """The current epoch as last seen, None where there is none."""
         self.complete: frozenset[Source] = frozenset()
@@ -111,6 +113,39 @@ class NearCache:
     def absent_entries(self) -> int:
         """How many keys are known here to have no record."""
         return len(self._entries) - len(self._entries.present)
+
+    @property
+    def changes(self) -> int:
+        """A number that moves whenever what `known` and `known_indexes` return has changed."""
+        return self._entries.changes + self._indexes.changes
+
+    def known(self) -> list[Entry]:
+        """Return the records that are known to be there, verified or not."""
+        return list(self._present.values())
+
+    def known_indexes(self) -> list[IndexEntry]:
+        """Return the filled indexes that are known, verified or not."""
+        return self._indexes.filled()
+
+    def adopt(self, entries: Iterable[Entry], indexes: Iterable[IndexEntry]) -> None:
+        """Take over what another process knew, unverified; what is known here is left as it is."""
+        for entry in entries:
+            if self._entries.find(entry.key) is None:
+                entry.verified = False
+                self._entries.put(entry)
+        for index in indexes:
+            if self._indexes.find(index.name) is None:
+                index.verified = False
+                self._indexes.put(index)
+
+    def forget_unverified(self, wanted: Iterable[str], indexes: Iterable[str]) -> None:
+        """Forget those of these records and indexes that are not verified."""
+        for key in wanted:
+            if (entry := self._entries.find(key)) is not None and not entry.verified:
+                self._entries.drop(key)
+        for name in indexes:
+            if (index := self._indexes.find(name)) is not None and not index.verified:
+                self._indexes.drop(name)
 
     async def start(self) -> None:
         """Begin connecting; returns at once."""
@@ -373,7 +408,10 @@ class NearCache:
             return
         for name in map(_text, message[1]):
             if name.startswith(keys.ROW_PREFIX):
-                self._entries.doubt(name[len(keys.ROW_PREFIX) :])
+                key = name[len(keys.ROW_PREFIX) :]
+                self._entries.doubt(key)
+                if self.on_row_change is not None:
+                    self.on_row_change(key)
             elif name == keys.HEAD:
                 self._tell(TableEvent.HEAD_MOVED)
             elif name.startswith(keys.INDEX_PREFIX):

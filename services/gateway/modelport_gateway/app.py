@@ -26,20 +26,25 @@ from modelport_gateway.front_door.platform import DESCRIPTION, Platform, platfor
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
 from modelport_gateway.send.tls import system_context
 from modelport_gateway.settings import GatewaySettings
-from modelport_gateway.sync.exposition import fleet_families, table_families
+from modelport_gateway.sync.exposition import fleet_families, snapshot_families, table_families
 from modelport_gateway.sync.route_sync import RouteSync
+from modelport_gateway.sync.snapshot import SnapshotKeeper
+from modelport_gateway.sync.snapshot_file import SnapshotFile, parse_key
 from modelport_gateway.sync.sources import SourceClient
 from modelport_kit import http
+from modelport_kit.dependencies import Dependencies, answers, stands
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
-from modelport_kit.metrics.parts import bus_families, loop_families
+from modelport_kit.metrics.parts import bus_families, dependency_families, loop_families
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.settings import SettingsError, load, read_secret_file
 from modelport_routing import Fence, GatewayWatch, Lease, NearCache, RouteWriter
 
 logger = structlog.get_logger(__name__)
+
+SNAPSHOT_LINE = b"x-modelport-table: snapshot"
 
 
 class Gateway:
@@ -73,14 +78,16 @@ class Gateway:
         )
         self._sink = _sink(settings)
         access_log = AccessLog(self._sink.write)
+        self._secrets = SecretValues(
+            self._table,
+            SecretsClient(self._sources["secrets"], settings.secrets_url, own_token),
+            clock=asyncio.get_running_loop().time,
+            grace_s=settings.stale_secret_s,
+        )
+        self._snapshot = self._keeper(settings)
         self.data_plane = DataPlane(
             table=self._table,
-            secrets=SecretValues(
-                self._table,
-                SecretsClient(self._sources["secrets"], settings.secrets_url, own_token),
-                clock=asyncio.get_running_loop().time,
-                grace_s=settings.stale_secret_s,
-            ),
+            secrets=self._secrets,
             gateway_id=gateway_id,
             lease=self._lease if settings.lease else None,
             own_addresses=self._own_addresses(),
@@ -97,17 +104,67 @@ class Gateway:
         self.app.state.lease = self._lease
         self.app.state.watch = self._watch
         self.app.state.front_door = self._front_door
-        self.app.state.platform = Platform(self._front_door, self._connections(), self._watch, settings.metrics_urls)
+        self.app.state.platform = Platform(
+            self._front_door, self._connections(), self._watch, settings.metrics_urls, self._note
+        )
         for router in (platform_router(), edge_router(), ready_router(), front_door_router()):
             self.app.include_router(router)
-        self._loops = BackgroundLoops()
-        self._loops.add("route changes", self._sync.run_consumer)
-        self._loops.add("route repair", self._sync.run_reconciler)
+        self._dependencies = Dependencies(
+            {name: answers(client) for name, client in self._sources.items()}
+            | {name: stands(connected) for name, connected in self._connections().items()}
+        )
+        self._loops = self._make_loops()
         self.metrics.add(DataPlaneFamilies(self.data_plane.metrics, self.data_plane.state, access_log).collect)
         self.metrics.add(lambda: table_families(self._table, self._sync.reconcilers))
         self.metrics.add(lambda: fleet_families(self._fence, self._lease, self._watch))
         self.metrics.add(lambda: bus_families(self._bus))
-        self.metrics.add(lambda: loop_families(self._loops.failures))
+        self.metrics.add(lambda: loop_families(self._loops))
+        self.metrics.add(lambda: dependency_families(self._dependencies.up))
+        if (keeper := self._snapshot) is not None:
+            self.metrics.add(lambda: snapshot_families(keeper))
+
+    def _make_loops(self) -> BackgroundLoops:
+        loops = BackgroundLoops()
+        consumed, swept = loops.succeeds("route changes"), loops.succeeds("secret sweeps")
+        turned = {source: loops.succeeds(f"route repair {source}") for source in SOURCES}
+        looked = loops.succeeds("dependencies")
+        loops.add("route changes", lambda: self._sync.run_consumer(consumed))
+        loops.add("route repair", lambda: self._sync.run_reconciler(turned))
+        loops.add("secret sweeps", lambda: self._secrets.run_sweeps(swept))
+        loops.add("dependencies", lambda: self._dependencies.run(looked))
+        self._lease.on_grant = loops.succeeds("fence")
+        if (keeper := self._snapshot) is not None:
+            kept = loops.succeeds("snapshot")
+            loops.add("snapshot", lambda: keeper.run(kept))
+        return loops
+
+    def _keeper(self, settings: GatewaySettings) -> SnapshotKeeper | None:
+        if settings.snapshot_file is None:
+            return None
+        if settings.gateway_id is None:
+            raise SettingsError("MODELPORT_SNAPSHOT_FILE needs MODELPORT_GATEWAY_ID: the file is one gateway's own")
+        if settings.snapshot_key is None:
+            raise SettingsError("MODELPORT_SNAPSHOT_FILE needs MODELPORT_SNAPSHOT_KEY: the file holds secrets")
+        key = parse_key(settings.snapshot_key.get_secret_value())
+        return SnapshotKeeper(
+            SnapshotFile(settings.snapshot_file, key, settings.gateway_id),
+            self._table,
+            self._secrets,
+            self._lease,
+            max_age_s=settings.snapshot_max_age_s,
+            on_serving=self._serve_snapshot,
+        )
+
+    def _serve_snapshot(self, is_serving: bool) -> None:
+        """Admit inference without Redis (rule 22), and mark every reply for as long as that lasts."""
+        self.data_plane.context.extra_lines = [SNAPSHOT_LINE] if is_serving else []
+        if is_serving:
+            self._lease.is_away = True
+            self.data_plane.is_serving = True
+            self.readiness.waiting_for()  # latched from here on, whether or not somebody asks in time
+
+    def _note(self) -> str:
+        return "" if self._snapshot is None else self._snapshot.note()
 
     def _own_addresses(self) -> list[tuple[str, int]]:
         """Return what nobody may name as a provider: where this gateway listens, and every metrics page known to it."""
@@ -121,9 +178,9 @@ class Gateway:
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         """What must have been up once before this gateway takes requests (docs/wire.md, 3.7)."""
         return {
-            "redis": lambda: self._fence.has_joined,
-            "models": lambda: "models" in self._table.complete,
-            "secrets": lambda: "secrets" in self._table.complete,
+            "redis": lambda: self._fence.has_joined or self._note() != "",
+            "models": lambda: "models" in self._table.complete or self._note() != "",
+            "secrets": lambda: "secrets" in self._table.complete or self._note() != "",
         }
 
     def _connections(self) -> dict[str, Callable[[], bool]]:

@@ -113,7 +113,6 @@ class DataPlane:
         self._places = Places(table, self._loop_line)
         self._ticker = Ticker(tick_s, self._tick)
         self._swept_at = 0.0
-        self._sweeping: asyncio.Task[None] | None = None
 
     # Life
 
@@ -121,7 +120,6 @@ class DataPlane:
         """Begin to keep time; needs the running event loop."""
         self._ticker.start()
         self.hangups.start()
-        self._sweeping = asyncio.get_running_loop().create_task(self._secrets.run_sweeps(), name="secret sweeps")
 
     def begin_drain(self) -> None:
         """From now on every reply closes its connection, so that clients come back somewhere else."""
@@ -137,9 +135,6 @@ class DataPlane:
         self._ticker.stop()
         self.hangups.close()
         self._places.close()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
         self._pool.close()
         self.context.access_log.flush()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from modelport_kit.settings import CommaSeparated, CommaSeparatedByName, ServiceSettings
 
@@ -24,6 +24,12 @@ class GatewaySettings(ServiceSettings):
     against."""
     stale_secret_s: float = Field(default=300, ge=0)
     """How long an old value serves after a rotation while the secrets service is away."""
+    snapshot_file: Path | None = None
+    """Where this gateway keeps what it knows, encrypted, for a start without Redis; nowhere without it."""
+    snapshot_key: SecretStr | None = None
+    """32 random bytes in base64."""
+    snapshot_max_age_s: float = Field(default=24 * 3600, gt=0)
+    """What is older is not served. Whoever started that long an outage ago wants a rebuilt platform, not a memory."""
     cors_origins: CommaSeparated = []
     access_log_file: Path | None = None
     """Where the records of inference requests go; standard output without it."""

@@ -15,10 +15,17 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
 from modelport_kit.database.restored import compare_with_stream
+from modelport_kit.dependencies import Dependencies, answers, stands
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
-from modelport_kit.metrics.parts import bus_families, database_families, loop_families, outbox_families
+from modelport_kit.metrics.parts import (
+    bus_families,
+    database_families,
+    dependency_families,
+    loop_families,
+    outbox_families,
+)
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.service_tokens import TrustedCallers
@@ -50,7 +57,10 @@ def build_app(settings: ModelsSettings) -> FastAPI:
     metrics.add(lambda: bus_families(bus))
     metrics.add(lambda: database_families(database))
     metrics.add(lambda: outbox_families(outbox.set_aside))
-    metrics.add(lambda: loop_families(loops.failures))
+    metrics.add(lambda: loop_families(loops))
+    swept, discovered = loops.succeeds("outbox"), loops.succeeds("discovery")
+    consumed, looked = loops.succeeds("secret changes"), loops.succeeds("dependencies")
+    secrets_changed = subjects_of_kind("secrets", "secret")
     started: list[bool] = []
     readiness = Readiness({"database": lambda: bool(started)})
 
@@ -67,11 +77,21 @@ def build_app(settings: ModelsSettings) -> FastAPI:
                 service_client(settings.gateway_url, token, max_connections=FIRST_LANE + SECOND_LANE + 8)
             )
             discovery = Discovery(stores.probes, gateway, settings.discovery_interval_s)
-            loops.add("outbox", outbox.run)
-            loops.add("discovery", discovery.run)
+            dependencies = Dependencies(
+                {
+                    "database": database.answers,
+                    "nats": stands(lambda: bus.connected),
+                    "secrets": answers(secrets),
+                    "gateway": answers(gateway),
+                }
+            )
+            metrics.add(lambda: dependency_families(dependencies.up))
+            loops.add("outbox", lambda: outbox.run(swept))
+            loops.add("discovery", lambda: discovery.run(discovered))
+            loops.add("dependencies", lambda: dependencies.run(looked))
             loops.add(
                 "secret changes",
-                lambda: bus.consume(MODELS_CONSUMER, subjects_of_kind("secrets", "secret"), discovery.on_secret_change),
+                lambda: bus.consume(MODELS_CONSUMER, secrets_changed, discovery.on_secret_change, on_success=consumed),
             )
             loops.start()
             stack.push_async_callback(loops.stop)

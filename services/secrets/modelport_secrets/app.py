@@ -14,10 +14,17 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
 from modelport_kit.database.restored import compare_with_stream
+from modelport_kit.dependencies import Dependencies, answers, stands
 from modelport_kit.health import Readiness
 from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
-from modelport_kit.metrics.parts import bus_families, database_families, loop_families, outbox_families
+from modelport_kit.metrics.parts import (
+    bus_families,
+    database_families,
+    dependency_families,
+    loop_families,
+    outbox_families,
+)
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
 from modelport_kit.service_tokens import TrustedCallers
@@ -45,7 +52,10 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     metrics.add(lambda: bus_families(bus))
     metrics.add(lambda: database_families(database))
     metrics.add(lambda: outbox_families(outbox.set_aside))
-    metrics.add(lambda: loop_families(loops.failures))
+    metrics.add(lambda: loop_families(loops))
+    swept, consumed = loops.succeeds("outbox"), loops.succeeds("workspace removals")
+    compared, looked = loops.succeeds("workspace comparison"), loops.succeeds("dependencies")
+    removals = subjects_of_kind("models", "workspace")
     started: list[bool] = []
     readiness = Readiness({"database": lambda: bool(started)})
 
@@ -59,12 +69,17 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
             models = await stack.enter_async_context(service_client(settings.models_url, token))
             workspaces = Workspaces(models, store)
-            loops.add("outbox", outbox.run)
+            dependencies = Dependencies(
+                {"database": database.answers, "nats": stands(lambda: bus.connected), "models": answers(models)}
+            )
+            metrics.add(lambda: dependency_families(dependencies.up))
+            loops.add("outbox", lambda: outbox.run(swept))
+            loops.add("dependencies", lambda: dependencies.run(looked))
             loops.add(
                 "workspace removals",
-                lambda: bus.consume(SECRETS_CONSUMER, subjects_of_kind("models", "workspace"), workspaces.on_change),
+                lambda: bus.consume(SECRETS_CONSUMER, removals, workspaces.on_change, on_success=consumed),
             )
-            loops.add("workspace comparison", workspaces.compare_for_ever)
+            loops.add("workspace comparison", lambda: workspaces.compare_for_ever(compared))
             loops.start()
             stack.push_async_callback(loops.stop)
             app.state.parts = Parts(store, workspaces)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import structlog
@@ -132,12 +132,16 @@ class Workspaces:
             logger.info("removed the secrets of a removed workspace", workspace=workspace, count=count)
         return removed
 
-    async def compare_for_ever(self) -> None:
-        """Compare now and then: a removal that was missed, or a secret stored while its workspace went."""
+    async def compare_for_ever(self, compared: Callable[[], None] = lambda: None) -> None:
+        """Compare now and then: a removal that was missed, or a secret stored while its workspace went.
+
+        `compared` is called each time it succeeded.
+        """
         while True:
             await asyncio.sleep(COMPARE_EVERY_S * (0.5 + random.random()))  # noqa: S311 (jitter)
             try:
                 await self.remove_gone()
+                compared()
             except AwayError as error:
                 logger.warning("workspaces not compared", reason=error.message)
 

@@ -154,6 +154,7 @@ class Gateway:
                 **options,
             )
             self.plane.start()
+            sweeping = asyncio.create_task(self.secrets.run_sweeps())
             config = uvicorn.Config(
                 self._app,
                 http=make_protocol(self.plane),
@@ -169,6 +170,8 @@ class Gateway:
                 await asyncio.sleep(0.005)
             self._started.set_result(None)
             await serving
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
             await self.plane.close()
             if hasattr(table, "close"):
                 await table.close()

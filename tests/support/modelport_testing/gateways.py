@@ -43,6 +43,10 @@ class GatewayProcess(TestServer):
         """The id of the running process."""
         return self._process.pid
 
+    def launch(self) -> None:
+        """Start it and return at once, whether or not it will ever be ready."""
+        self._process.start()
+
     def is_ready(self) -> bool:
         """Ask its readiness."""
         return self._ready()

@@ -4,10 +4,13 @@ import asyncio
 import socket
 from typing import cast
 
+import pytest
 import structlog
 import uvloop
 
-from modelport_kit.lifecycle import BackgroundLoops, accept_all
+from modelport_kit import dependencies as dependencies_module
+from modelport_kit.dependencies import Dependencies, stands
+from modelport_kit.lifecycle import BackgroundLoops, accept_all, restart_delay_s
 from modelport_testing.polling import eventually
 
 
@@ -39,6 +42,70 @@ async def test_a_loop_that_fails_or_ends_is_started_again() -> None:
     before = dict(runs)
     await asyncio.sleep(0.2)
     assert runs == before, "nothing runs after stop"
+
+
+def test_pauses_between_starts_grow() -> None:
+    assert [round(restart_delay_s(failures, 1.0), 2) for failures in (0, 1, 2, 6, 7, 50)] == [0.05, 0.1, 0.2, 3.2, 5, 5]
+    assert restart_delay_s(3, 0.0) == restart_delay_s(3, 1.0) / 2
+
+
+async def test_a_loop_whose_dependency_is_away_grows_old_and_recovers() -> None:
+    now, is_there = 0.0, True
+
+    async def loop() -> None:
+        while True:
+            if not is_there:
+                raise ConnectionError("away")
+            succeeded()
+            await asyncio.sleep(0.001)
+
+    loops = BackgroundLoops(clock=lambda: now)
+    succeeded = loops.succeeds("loop")
+    loops.add("loop", loop)
+    loops.start()
+    now = 5.0
+    await eventually(lambda: loops.ages_s() == {"loop": 0.0})
+    is_there = False
+    await eventually(lambda: loops.failures["loop"] >= 2)
+    now = 65.0
+    assert loops.ages_s() == {"loop": 60.0}
+    is_there = True
+    await eventually(lambda: loops.ages_s() == {"loop": 0.0}, 20)
+    await loops.stop()
+
+
+async def test_dependencies_are_looked_at_and_told_of_once() -> None:
+    up = {"nats": True, "models": True}
+
+    async def models() -> bool:
+        if not up["models"]:
+            raise ConnectionError("refused")
+        return True
+
+    dependencies = Dependencies({"nats": stands(lambda: up["nats"]), "models": models})
+    with structlog.testing.capture_logs() as logs:
+        for state in ({}, {"models": False}, {}, {"nats": False}, {"nats": True, "models": True}):
+            up |= state
+            await dependencies.look()
+            assert dependencies.up == up
+    assert [(entry["log_level"], entry["dependency"]) for entry in logs] == [
+        ("warning", "models"),
+        ("warning", "nats"),
+        ("info", "nats"),
+        ("info", "models"),
+    ]
+
+
+async def test_a_dependency_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependencies_module, "PATIENCE_S", 0.05)
+
+    async def hangs() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    dependencies = Dependencies({"models": hangs})
+    await dependencies.look()
+    assert dependencies.up == {"models": False}
 
 
 def test_what_the_kernel_has_accepted_is_accepted_before_the_socket_closes() -> None:

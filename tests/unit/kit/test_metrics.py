@@ -13,11 +13,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from modelport_kit.database.counts import DatabaseCounts
 from modelport_kit.errors import AwayError
+from modelport_kit.lifecycle import BackgroundLoops
 from modelport_kit.metrics.families import counter, histogram
 from modelport_kit.metrics.histogram import Histogram
 from modelport_kit.metrics.http_requests import HttpRequests
 from modelport_kit.metrics.loop_lag import LoopLag
-from modelport_kit.metrics.parts import loop_families
+from modelport_kit.metrics.parts import dependency_families, loop_families
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.settings import ServiceSettings, SettingsError, load
 from modelport_testing.metrics import scrape, served
@@ -139,11 +140,27 @@ def test_requests_are_counted_by_template() -> None:
     assert seen.value("modelport_http_request_duration_seconds_count", route="/apis/things/{name}") == 3
 
 
-def test_failures_of_loops() -> None:
-    with served(lambda: loop_families({"outbox": 2, "discovery": 0})) as url:
+def test_loops_and_dependencies() -> None:
+    now = 100.0
+    loops = BackgroundLoops(clock=lambda: now)
+    for name in ("outbox", "discovery"):
+        loops.add(name, never)
+    loops.failures["outbox"] = 2
+    succeeded = loops.succeeds("outbox")
+    with served(lambda: loop_families(loops), lambda: dependency_families({"nats": True, "models": False})) as url:
+        now = 107.0
         seen = scrape(url)
-    assert seen.value("modelport_background_loop_failures_total", loop="outbox") == 2
-    assert seen.value("modelport_background_loop_failures_total", loop="discovery") == 0
+        assert seen.value("modelport_background_loop_failures_total", loop="outbox") == 2
+        assert seen.value("modelport_background_loop_failures_total", loop="discovery") == 0
+        assert seen.value("modelport_background_loop_last_success_age_seconds", loop="outbox") == 7
+        assert seen.value("modelport_dependency_up", dependency="nats") == 1
+        assert seen.value("modelport_dependency_up") == 1
+        succeeded()
+        assert scrape(url).value("modelport_background_loop_last_success_age_seconds") == 0
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
 
 
 def test_no_port_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from modelport_contracts.records import Source
 from modelport_kit.database.counts import DatabaseCounts
+from modelport_kit.database.tables import REVISION
 from modelport_kit.database.write import OutboxRow, WriteTransaction
 from modelport_kit.errors import AwayError
 from modelport_kit.settings import SettingsError
@@ -79,6 +80,11 @@ class Database:
         await self.engine.dispose()
         if self._file is not None:
             self._file.close()
+
+    async def answers(self) -> bool:
+        """Return True once the database has answered. Raises AwayError."""
+        await self.fetch(select(REVISION.c.n))
+        return True
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -61,9 +61,12 @@ class OutboxPublisher:
         self._fresh.extend(rows)
         self._wake.set()
 
-    async def run(self) -> None:
-        """Publish for ever. The sweep runs also where nothing was committed here."""
-        sweeping = asyncio.create_task(self._sweep_for_ever())
+    async def run(self, swept: Callable[[], None] = lambda: None) -> None:
+        """Publish for ever. The sweep runs also where nothing was committed here.
+
+        `swept` is called whenever a sweep has left nothing behind.
+        """
+        sweeping = asyncio.create_task(self._sweep_for_ever(swept))
         try:
             while True:
                 await self._wake.wait()
@@ -84,7 +87,7 @@ class OutboxPublisher:
                     await self._release([row.id for row in rows[rest : rest + _BATCH]])
                 return
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_for_ever(self, swept: Callable[[], None]) -> None:
         # Not the wall clock: it may be set back.
         monotonic = asyncio.get_running_loop().time
         next_prune = monotonic()
@@ -92,7 +95,9 @@ class OutboxPublisher:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
                 await self._mark_published()
-                if not await self.sweep():
+                if await self.sweep():
+                    swept()
+                else:
                     await asyncio.sleep(AWAY_PAUSE_S)
                 if monotonic() >= next_prune:
                     await self.prune()

@@ -9,13 +9,38 @@ from modelport_kit.metrics.families import counter, gauge, histogram
 from modelport_kit.metrics.histogram import Histogram
 
 
-def loop_families(failures: Mapping[str, int]) -> Iterable[Metric]:
-    """Show how often each background loop has failed."""
+class LoopsLike(Protocol):
+    """What is asked of modelport_kit.lifecycle.BackgroundLoops."""
+
+    @property
+    def failures(self) -> Mapping[str, int]: ...
+
+    def ages_s(self) -> Mapping[str, float]: ...
+
+
+def loop_families(loops: LoopsLike) -> Iterable[Metric]:
+    """Show how often each background loop has failed, and how long ago it last got somewhere."""
     yield counter(
         "modelport_background_loop_failures_total",
         "Failures of background loops; each was started again.",
         ("loop",),
-        [((name,), number) for name, number in list(failures.items())],
+        [((name,), number) for name, number in list(loops.failures.items())],
+    )
+    yield gauge(
+        "modelport_background_loop_last_success_age_seconds",
+        "How long ago each background loop last did what it is for.",
+        ("loop",),
+        [((name,), age_s) for name, age_s in loops.ages_s().items()],
+    )
+
+
+def dependency_families(up: Mapping[str, bool]) -> Iterable[Metric]:
+    """Show which of what a process depends on is there."""
+    yield gauge(
+        "modelport_dependency_up",
+        "1 while a part that this process depends on answers, as last looked at.",
+        ("dependency",),
+        [((name,), is_up) for name, is_up in list(up.items())],
     )
 
 

@@ -53,11 +53,14 @@ class Platform:
         local: Mapping[str, Callable[[], bool]],
         watch: GatewayWatch,
         metrics_urls: Mapping[str, str],
+        note: Callable[[], str] = lambda: "",
     ) -> None:
+        """`note` says what is out of the ordinary in this process itself, empty where nothing is."""
         self._clients = clients
         self._local = local
         self._watch = watch
         self._metrics_urls = dict(metrics_urls)
+        self._note = note
 
     async def status(self, waiting_for: list[str]) -> dict[str, Any]:
         """Build the body of /status."""
@@ -65,7 +68,7 @@ class Platform:
         messages = await asyncio.gather(*(self._ask(name) for name in names))
         found = dict(zip((str(name) for name in names), messages, strict=True))
         found |= {name: "" if stands() else "not connected" for name, stands in self._local.items()}
-        found["gateway"] = f"waiting for {', '.join(waiting_for)}" if waiting_for else ""
+        found["gateway"] = f"waiting for {', '.join(waiting_for)}" if waiting_for else self._note()
         not_ready = [{"name": name, "message": message} for name, message in sorted(found.items()) if message]
         return {
             "status": "degraded" if not_ready else "ready",

@@ -6,7 +6,7 @@ service once per version and kept here; the request path looks at the marker onl
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -142,6 +142,8 @@ class SecretValues:
         self._clock = clock
         self._grace_s = grace_s
         self._held: dict[str, _Held] = {}
+        self.changes = 0
+        """How often a value came or went."""
 
     @property
     def held(self) -> int:
@@ -173,6 +175,24 @@ class SecretValues:
             raise _missing(label)
         return value
 
+    def values(self) -> dict[str, SecretValue]:
+        """Return the values that are held, by record key."""
+        return {key: held.value for key, held in self._held.items() if held.value is not None}
+
+    def adopt(self, values: Mapping[str, SecretValue]) -> None:
+        """Take over values of another process: each serves as far as its marker allows."""
+        for key, value in values.items():
+            held = self._held.setdefault(key, _Held())
+            if held.value is None:
+                held.value = value
+                self.changes += 1
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget values whose markers are not verified."""
+        for key in keys:
+            if self._table.peek(key) is None:
+                self._drop(key)
+
     def given_to(self, workspace: str, name: str, holder: Holder) -> None:
         """Note who keeps a value that `get` returned just now."""
         held = self._held.get(record_key("secret", workspace, name))
@@ -195,14 +215,12 @@ class SecretValues:
             except TableAwayError:
                 return  # not proven gone
 
-    async def run_sweeps(self) -> None:
-        """Sweep every few seconds until cancelled."""
+    async def run_sweeps(self, swept: Callable[[], None] = lambda: None) -> None:
+        """Sweep every few seconds until cancelled; `swept` is called after each time."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("looking for values of deleted secrets failed")
+            await self.sweep()
+            swept()
 
     async def _fetch(self, held: _Held, key: str, workspace: str, name: str, version: int) -> SecretValue:
         label = f"{workspace}/{name}"
@@ -223,6 +241,7 @@ class SecretValues:
             if value.version >= version:
                 if self._held.get(key) is held:  # else it was deleted meanwhile
                     held.value, held.superseded_at, held.retry_at = value, None, 0.0
+                    self.changes += 1
                     held.ahead_of, held.ahead_until = version, self._clock() + _AHEAD_S
                 return value
         held.retry_at = self._clock() + (_BACKOFF_S if held.value is not None else 0.0)
@@ -247,6 +266,7 @@ class SecretValues:
     def _drop(self, key: str) -> None:
         held = self._held.pop(key, None)
         if held is not None:
+            self.changes += 1
             held.value = None
             for holder in list(held.holders):
                 holder.drop_secret()

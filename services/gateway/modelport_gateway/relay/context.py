@@ -34,6 +34,7 @@ class Context:
         "clock",
         "cors_origins",
         "draining",
+        "extra_lines",
         "limits",
         "metrics",
         "retry",
@@ -60,6 +61,8 @@ class Context:
         self.metrics = metrics
         self.active: set[Exchange] = set()
         self.draining = False
+        self.extra_lines: list[bytes] = []
+        """Header lines that every reply gets now."""
         self._prefix = os.urandom(6).hex().encode()
         self._counter = 0
 
@@ -89,9 +92,13 @@ class Context:
             date_line=self.clock.date_line,
             close=True,
             without_body=method == b"HEAD",
-            own_lines=self.cors_lines(head) if head is not None else [],
+            own_lines=self.own_lines(head) if head is not None else self.extra_lines,
         )
 
     def cors_lines(self, head: RequestHead) -> list[bytes]:
         """Return the lines that let a page read the reply; none unless origins are configured."""
         return reply_lines(self.cors_origins, head.origin) if self.cors_origins else []
+
+    def own_lines(self, head: RequestHead) -> list[bytes]:
+        """Return all lines of its own that the gateway adds to the reply to a request."""
+        return self.cors_lines(head) + self.extra_lines

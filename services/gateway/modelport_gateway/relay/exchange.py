@@ -230,7 +230,7 @@ class Exchange:
             date_line=context.clock.date_line,
             chunked=self._reply_chunked,
             close=not self.keep_alive,
-            own_lines=lines,
+            own_lines=lines + context.extra_lines if context.extra_lines else lines,
         )
 
     def relay(self, head: bytes, payload: bytes, done: bool) -> None:
@@ -311,7 +311,7 @@ class Exchange:
                 date_line=self._context.clock.date_line,
                 close=not self.keep_alive,
                 without_body=self.method == b"HEAD" or status == 204,
-                own_lines=self._context.cors_lines(self.head) if own_lines is None else own_lines,
+                own_lines=self._context.own_lines(self.head) if own_lines is None else own_lines,
             )
         )
         self._end(keep_alive=self.keep_alive)
@@ -335,7 +335,7 @@ class Exchange:
                 date_line=self._context.clock.date_line,
                 close=not self.keep_alive,
                 without_body=self.method == b"HEAD",
-                own_lines=self._context.cors_lines(self.head),
+                own_lines=self._context.own_lines(self.head),
             )
         )
         self._end(keep_alive=self.keep_alive)

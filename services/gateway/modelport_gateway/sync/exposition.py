@@ -7,6 +7,7 @@ from prometheus_client.core import Metric
 
 from modelport_contracts.records import SOURCES, Source
 from modelport_gateway.sync.reconciler import Reconciler
+from modelport_gateway.sync.snapshot import SnapshotKeeper
 from modelport_kit.metrics.families import counter, gauge
 from modelport_routing import Fence, GatewayWatch, Lease, NearCache
 
@@ -41,6 +42,29 @@ def table_families(table: NearCache, reconcilers: Mapping[Source, Reconciler]) -
             for source, reconciler in reconcilers.items()
             for action, number in dataclasses.asdict(reconciler.counts).items()
         ],
+    )
+
+
+def snapshot_families(keeper: SnapshotKeeper) -> Iterable[Metric]:
+    """Make the families of the last-known-good snapshot; runs in the scrape's thread."""
+    age_s = keeper.age_s()
+    yield gauge(
+        "modelport_gateway_snapshot_serving",
+        "1 while requests are served from the snapshot that this process started with.",
+        (),
+        [((), keeper.is_serving)],
+    )
+    yield gauge(
+        "modelport_gateway_snapshot_age_seconds",
+        "How long ago what the file says was true; nothing where there is no file.",
+        (),
+        [] if age_s is None else [((), age_s)],
+    )
+    yield counter(
+        "modelport_gateway_snapshot_writes_total",
+        "Times that the snapshot was to be written.",
+        ("outcome",),
+        [(("written",), keeper.written), (("failed",), keeper.failed)],
     )
 
 

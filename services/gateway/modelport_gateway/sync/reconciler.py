@@ -79,14 +79,15 @@ class Reconciler:
         self._doubts_incarnation = True
         self._woken.set()
 
-    async def run(self) -> None:
-        """Look, act, wait; for ever. An absent source or Redis only delays."""
+    async def run(self, turned: Callable[[], None] = lambda: None) -> None:
+        """Look, act, wait; for ever. An absent source or Redis only delays. `turned` is called after what succeeded."""
         failures = 0
         while True:
             self._woken.clear()
             try:
                 pause_s = await self.turn()
                 failures = 0
+                turned()
             except (SourceAwayError, TableAwayError, StartOverError) as error:
                 failures += 1
                 self.counts.failures += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -35,16 +35,18 @@ class RouteSync:
         }
         near_cache.subscribe(self._on_table_event)
 
-    async def run_consumer(self) -> None:
+    async def run_consumer(self, on_success: Callable[[], None] = lambda: None) -> None:
         """Apply changes as they are published; all gateways share the work."""
-        await self._bus.consume(ROUTE_SYNC_CONSUMER, ALL_CHANGES, self.apply, gate=self._writer.wait_available)
+        gate = self._writer.wait_available
+        await self._bus.consume(ROUTE_SYNC_CONSUMER, ALL_CHANGES, self.apply, gate=gate, on_success=on_success)
 
-    async def run_reconciler(self) -> None:
+    async def run_reconciler(self, turned: Mapping[Source, Callable[[], None]] | None = None) -> None:
         """Rebuild the table where it is missing, and repair it now and then. Each source goes its own pace."""
         await self._check_server()
         async with asyncio.TaskGroup() as tasks:
-            for reconciler in self.reconcilers.values():
-                tasks.create_task(reconciler.run(), name=f"reconcile {reconciler.source}")
+            for source, reconciler in self.reconcilers.items():
+                run = reconciler.run(turned[source]) if turned is not None else reconciler.run()
+                tasks.create_task(run, name=f"reconcile {source}")
 
     async def apply(self, change: Change) -> None:
         """Apply one change. Raises TableAwayError, after which the change comes again.
