@@ -4,7 +4,7 @@ import base64
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -186,13 +186,18 @@ def open_up(path: Path) -> None:
     path.chmod(0o640)
 
 
-REFUSALS = {
+def scribble(path: Path) -> None:
+    path.write_text("hello")
+    path.chmod(0o600)
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another key": (lambda path: write(path, key=os.urandom(32)), "cannot be decrypted"),
     "tampered with": (spoil, "cannot be decrypted"),
     "too old": (lambda path: write(path, age_s=90_000), "MODELPORT_SNAPSHOT_MAX_AGE_S"),
     "another gateway's": (lambda path: write(path, name="gateway-2"), "belongs to gateway 'gateway-2'"),
     "readable by others": (open_up, "has mode 0640"),
-    "no snapshot": (lambda path: (path.write_text("hello"), path.chmod(0o600)), "is no snapshot"),
+    "no snapshot": (scribble, "is no snapshot"),
 }
 
 

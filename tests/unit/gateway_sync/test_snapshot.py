@@ -29,7 +29,10 @@ def snapshot(written_at: float = 1000.0) -> Snapshot:
     return Snapshot(
         written_at,
         "run:epoch",
-        [record("provider/default/openai", '{"name":"größe"}'.encode()), record("secret/default/key", marker, 3)],
+        [
+            record("provider/default/openai", '{"name":"größe"}'.encode() + b"\xff"),
+            record("secret/default/key", marker, 3),
+        ],
         [IndexEntry("vendor/default/gpt-4", {"gpt-4": ""})],
         {"secret/default/key": SecretValue(SECRET, 3)},
     )
@@ -55,6 +58,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert SECRET.encode() not in raw
     assert b"openai" not in raw
     assert SECRET not in repr(found)
+
+
+def test_what_is_no_longer_true_is_not_put_in_place(tmp_path: Path) -> None:
+    file = SnapshotFile(tmp_path / "snapshot", KEY, "one")
+    assert file.write(snapshot(1000.0))
+    assert not file.write(snapshot(1001.0), lambda: False)
+    found = file.read(1010, 60)
+    assert found is not None
+    assert found.written_at == 1000.0
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
 
 
 @pytest.mark.parametrize("position", [0, 20, 60, 70, 100, -1])

@@ -30,6 +30,7 @@ REWRITTEN_EVERY_S = 60.0
 COALESCE_S = 0.02
 _AT_ONCE = 256
 _COLLECT_AT_ONCE = 2000
+_OVERTAKEN = 3
 _SHARE = 20
 """Writing takes at most one part in so many of the time, save for what is over."""
 
@@ -74,6 +75,8 @@ class SnapshotKeeper:
         """Something in the file is over: it must be written anew before anything else."""
         self._written_changes = -1
         self._next_write_at = float("-inf")
+        self._overtaken = 0
+        """How many writes in a row a change has made void."""
         self.is_serving = False
         """Requests are served from what was loaded."""
         self.written = 0
@@ -201,7 +204,10 @@ class SnapshotKeeper:
             await self._collect(snapshot, watched)
             if not self._is_trusted():
                 raise TableAwayError("the table is not trusted any more")
-            await asyncio.to_thread(self._file.write, snapshot)
+            if not await asyncio.to_thread(self._file.write, snapshot, self._is_true):
+                self._is_over |= over
+                self._overtaken += 1
+                return
         except OSError as error:
             await self._give_up(error, over or self._is_over)
             return
@@ -211,7 +217,15 @@ class SnapshotKeeper:
         self._in_file = {entry.key for entry in snapshot.records}
         self._as_of, self._written_changes = began, changes
         self._next_write_at = self._clock() + max(CHANGED_EVERY_S, _SHARE * (self._clock() - began))
+        self._overtaken = 0
         self.written += 1
+
+    def _is_true(self) -> bool:
+        """Say whether nothing has changed since it was collected; asked by the file's thread.
+
+        After a few changes that came meanwhile it is written all the same: better than what stands, and not the last.
+        """
+        return not self._to_read or self._overtaken >= _OVERTAKEN
 
     async def _collect(self, snapshot: Snapshot, watched: set[str]) -> None:
         """Take what is verified, in parts: requests are served meanwhile.

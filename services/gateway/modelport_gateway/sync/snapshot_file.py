@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,8 +70,11 @@ class SnapshotFile:
         self._header = json.dumps({"format": _FORMAT, "gateway": gateway_id}).encode() + b"\n"
         self._gateway_id = gateway_id
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in place of the former one: after a crash there is one or the other. Raises OSError."""
+    def write(self, snapshot: Snapshot, is_true: Callable[[], bool] = lambda: True) -> bool:
+        """Put a snapshot in place of the former one: after a crash there is one or the other. Raises OSError.
+
+        Returns False, and leaves the former one, where `is_true` says at the last moment that it is no longer.
+        """
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, b"\n".join(_lines(snapshot)), self._header)
         fresh = self.path.with_name(f"{self.path.name}.new")
@@ -84,12 +87,16 @@ class SnapshotFile:
                 file.write(sealed)
                 file.flush()
                 os.fsync(descriptor)
+            if not is_true():
+                fresh.unlink()
+                return False
             fresh.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
             raise
         self._sync_folder()
+        return True
 
     def remove(self) -> None:
         """Take the file away: what it says is no longer so. Raises OSError."""
@@ -156,7 +163,7 @@ class SnapshotFile:
 def _lines(snapshot: Snapshot) -> Iterator[bytes]:
     yield json.dumps({"written_at": snapshot.written_at, "epoch": snapshot.epoch}).encode()
     for entry in snapshot.records:
-        payload = (entry.payload or b"").decode()
+        payload = (entry.payload or b"").decode(errors="surrogateescape")
         yield json.dumps(["record", entry.key, entry.revision, entry.seq, payload]).encode()
     for index in snapshot.indexes:
         yield json.dumps(["index", index.name, index.fields]).encode()
@@ -173,7 +180,7 @@ def _parse(plain: bytes) -> Snapshot:
             match json.loads(line):
                 case ["record", str(key), int(revision), int(seq), str(payload)]:
                     if key.partition("/")[0] in _KINDS:
-                        raw = payload.encode()
+                        raw = payload.encode(errors="surrogateescape")
                         snapshot.records.append(
                             Entry(key, present=True, revision=revision, seq=seq, payload=raw, verified=False)
                         )
