@@ -51,8 +51,10 @@ class Platform:
 
     def in_file(self) -> set[str]:
         """Read which records and secrets the file holds now."""
-        found = SnapshotFile(self.snapshot, KEY, NAME).read(time.time(), 3600)
-        return {entry.key for entry in found.records} | set(found.secrets) if found else set()
+        return {entry.key for entry in self.read().records} | set(self.read().secrets)
+
+    def read(self) -> Snapshot:
+        return SnapshotFile(self.snapshot, KEY, NAME).read(time.time(), 3600) or Snapshot(0.0, None)
 
     def metric(self, name: str, **labels: str) -> float:
         return scrape(f"http://127.0.0.1:{self.metrics_port}/metrics").value(name, **labels)
@@ -131,7 +133,7 @@ def test_everything_is_killed_and_a_restarted_gateway_serves_what_was_in_use(pla
     for name in ("redis", "nats", "models", "secrets"):
         eventually_sync(lambda name=name: platform.metric("modelport_dependency_up", dependency=name) == 0, 20)  # type: ignore[misc]
 
-    for loop in ("route changes", "route repair models", "route repair secrets", "fence"):
+    for loop in ("route changes", "route repair models", "route repair secrets", "fence", "gateway watch"):
         eventually_sync(lambda loop=loop: platform.age_s(loop) > 3, 20)  # type: ignore[misc]
 
     before = platform.snapshot.read_bytes()
@@ -160,6 +162,10 @@ def test_what_was_in_use_before_a_restart_stays_in_the_file(platform: Platform) 
         eventually_sync(lambda route=route: ask(gateway, route).status_code == 200, 20)  # type: ignore[misc]
     both = {"secret/default/gone-key", "secret/default/openai-key"}
     eventually_sync(lambda: both <= platform.in_file(), 20)
+    with Modelport(gateway.url) as client:
+        client.secrets.update("openai-key", value="sk-rotated")
+    rotated = "secret/default/openai-key"
+    eventually_sync(lambda: platform.read().secrets[rotated].value == "sk-rotated", 20, ignoring=(KeyError,))
     gateway.kill()
     reply = platform.services.client("secrets").delete("/apis/secrets/v2/workspaces/default/secrets/gone-key")
     assert reply.status_code in {200, 204}, reply.text

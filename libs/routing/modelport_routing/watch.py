@@ -49,6 +49,8 @@ class GatewayWatch:
         self._reading: asyncio.Future[Reading] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = False
+        self.on_look: Callable[[], None] | None = None
+        """Called each time the gateways were seen."""
         self.fleet = _NOBODY
         """As last seen."""
         self.head = 0
@@ -191,8 +193,15 @@ class GatewayWatch:
     async def _look_now_and_then(self) -> None:
         """See the beats, and let those who wait see who has fallen silent."""
         while True:
-            with contextlib.suppress(ConnectionLostError, hiredis.ReplyError):
+            try:
                 await asyncio.shield(self._ask(None))
+                if self.on_look is not None:
+                    self.on_look()
+            except (ConnectionLostError, hiredis.ReplyError):
+                pass
+            except Exception:
+                # Nobody else would ever look again, and who is live would be as it was for ever.
+                logger.exception("looking at the gateways failed, trying again")
             self._wake()
             await asyncio.sleep(LOOK_EVERY_S)
 

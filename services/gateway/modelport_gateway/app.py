@@ -133,6 +133,7 @@ class Gateway:
         loops.add("secret sweeps", lambda: self._secrets.run_sweeps(swept))
         loops.add("dependencies", lambda: self._dependencies.run(looked))
         self._lease.on_grant = loops.succeeds("fence")
+        self._watch.on_look = loops.succeeds("gateway watch")
         if (keeper := self._snapshot) is not None:
             kept = loops.succeeds("snapshot")
             loops.add("snapshot", lambda: keeper.run(kept))
