@@ -8,7 +8,6 @@ make faults ARGS=--short                 the short form of make test
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelport_faults.page import MARK, table
-from modelport_faults.run import Outcome, play, stage
+from modelport_faults.run import Outcome, from_json, play, stage, to_json
 from modelport_faults.scenarios import scenarios
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,14 +40,16 @@ def _commit() -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def _write(outcomes: Sequence[Outcome]) -> None:
-    document = ROOT / "docs/reliability.md"
+def _write(outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
+    """Write rows into the document, in the order of `names`; rows that were not run stay as they are."""
+    file, document = ROOT / "docs/reliability.json", ROOT / "docs/reliability.md"
+    kept = {row["name"]: row for row in json.loads(file.read_text())} if file.exists() else {}
+    kept |= {outcome.name: to_json(outcome) for outcome in outcomes}
+    rows = [kept[name] for name in names if name in kept]
+    file.write_text(json.dumps(rows, indent=1) + "\n")
     where = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}. Commit {_commit()}."
-    text = f"{where}\n\n{table(outcomes)}"
+    text = f"{where}\n\n{table([from_json(row) for row in rows])}"
     document.write_text(f"{document.read_text().partition(MARK)[0]}{MARK}\n\n{text}")
-    # What was logged is for whoever watches the run.
-    rows = [{name: value for name, value in dataclasses.asdict(one).items() if name != "lines"} for one in outcomes]
-    (ROOT / "docs/reliability.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def _print_logs(outcome: Outcome) -> None:
@@ -63,21 +64,20 @@ def main() -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="modelport-faults-") as name:
         folder = Path(name)
-        rows = [row for row in scenarios(folder / "offset") if not options.rows or row.name in options.rows]
+        declared = scenarios(folder / "offset")
+        names = [row.name for row in declared]
+        rows = [row for row in declared if not options.rows or row.name in options.rows]
         for setting in dict.fromkeys(row.setting for row in rows):
             with stage(folder / setting, setting, folder / "offset") as on:
                 for row in (row for row in rows if row.setting == setting):
                     hold_s = row.short_s if options.short and row.short_s is not None else row.hold_s
                     outcomes.append(asyncio.run(play(on, row, hold_s)))
                     print(outcomes[-1], flush=True)
+                    if options.write:
+                        _write(outcomes, names)
                     if options.logs:
                         _print_logs(outcomes[-1])
-    # In the order in which they are declared.
-    names = [row.name for row in rows]
-    outcomes.sort(key=lambda outcome: names.index(outcome.name))
-    print(table(outcomes))
-    if options.write:
-        _write(outcomes)
+    print(table(sorted(outcomes, key=lambda outcome: names.index(outcome.name))))
     return 0 if all(outcome.is_good for outcome in outcomes) else 1
 
 

@@ -9,8 +9,9 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from modelport_faults.changes import KNOWN, KNOWN_KEY, NOT_YET, User, outcome
@@ -43,7 +44,9 @@ class Outcome:
     failed: list[Failure] = field(default_factory=list)
     """Those that were not, but for clients of the gateway that it happened to."""
     broken: int = 0
-    """Requests of those clients that were not answered."""
+    """Requests of those clients that were not answered well."""
+    struck: list[Failure] = field(default_factory=list)
+    """The first of them."""
     longest_s: float = 0
     """The longest a plain request took at a gateway that it did not happen to."""
     cold: Counter[str] = field(default_factory=Counter)
@@ -83,8 +86,23 @@ class Outcome:
         said += [f"arrivals {[round(one, 3) for one in self.arrivals_s]}, {self.unarrived} not at once"]
         said += [f"changes again after {self.changes_again_s:.2f} s, settled after {self.settled_s:.2f} s"]
         said += [f"status {self.missing}"]
+        said += [f"struck: {failure}" for failure in self.struck]
         said += [f"{failure}" for failure in self.failed[:5]] + ([f"LOST {self.lost}"] if self.lost else [])
         return "\n  ".join(said)
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """Return what is kept of an outcome; the rest is for whoever watches the run."""
+    kept = {name: value for name, value in vars(outcome).items() if name not in ("lines", "struck")}
+    return kept | {"failed": [asdict(one) for one in outcome.failed]}
+
+
+def from_json(kept: dict[str, Any]) -> Outcome:
+    """Return the outcome that was kept."""
+    outcome = Outcome(**kept)
+    outcome.failed = [Failure(**one) for one in kept["failed"]]
+    outcome.cold, outcome.changes = Counter(kept["cold"]), Counter(kept["changes"])
+    return outcome
 
 
 @dataclass
@@ -166,7 +184,8 @@ async def play(on: Stage, scenario: Scenario, hold_s: float, interval_s: float =
         await traffic.stop()
     result.answered = sum(traffic.answered.values())
     result.failed = [failure for failure in traffic.failures if failure.target not in scenario.struck]
-    result.broken = len(traffic.failures) - len(result.failed)
+    struck = [failure for failure in traffic.failures if failure.target in scenario.struck]
+    result.broken, result.struck = len(struck), struck[:3]
     result.longest_s = max(length for name, length in traffic.longest_s.items() if name not in scenario.struck)
     result.lines = {name: _kinds(text[before[name] :]) for name, text in whole.logs().items()}
     if not result.lost:

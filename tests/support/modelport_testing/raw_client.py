@@ -98,7 +98,7 @@ class RawClient:
     async def read_response(self, method: str = "GET", timeout_s: float = 10) -> RawResponse:
         """Read one reply. Raises TruncatedError where the connection ends within it."""
         async with asyncio.timeout(timeout_s):
-            head = await self.read_head()
+            head = await self.read_head(timeout_s)
             response = RawResponse(head, b"")
             try:
                 if method == "HEAD" or response.status in (204, 304) or response.status < 200:
