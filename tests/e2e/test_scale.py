@@ -28,6 +28,7 @@ def test_a_large_table(request: pytest.FixtureRequest, tmp_path: Path, database:
 async def test_dead_and_slow_providers_hold_up_no_others(postgres: PostgresServer, tmp_path: Path) -> None:
     figures = await discover(tmp_path, postgres, 100, 10, 10)
     assert figures.all_good_s < 20, "2.5 s where nobody else uses the machine"
-    assert figures.asked["good"] == 1, "two replicas share the work and do none of it twice"
-    assert figures.asked["slow"] <= 2
+    # a good one that misses the first lane, on a busy machine, is asked once more; replicas that do not share ask twice
+    assert figures.good <= figures.asked["good"] < 1.5 * figures.good
+    assert figures.asked["slow"] < 3 * figures.slow
     assert all(figures.by_replica), figures.by_replica

@@ -71,7 +71,8 @@ async def many_providers() -> AsyncIterator[ManyProviders]:
         assert task is not None
         connections.add(task)
         task.add_done_callback(connections.discard)
-        await many.serve(reader, writer)
+        with contextlib.suppress(asyncio.CancelledError):
+            await many.serve(reader, writer)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     many.port = server.sockets[0].getsockname()[1]
@@ -94,7 +95,7 @@ class DiscoveryFigures:
     all_good_s: float = 0.0
     all_slow_s: float = 0.0
     asked: dict[str, int] = field(default_factory=dict)
-    """How often the providers of each sort were asked until then, at most, each."""
+    """How often all providers of a sort were asked until then, together."""
     by_replica: list[int] = field(default_factory=list)
     """Whose probes they were."""
 
@@ -137,8 +138,7 @@ async def discover(folder: Path, postgres: PostgresServer, good: int, slow: int,
             await eventually(lambda: _ready(database, "slow", slow), 60, interval=0.1)
             figures.all_slow_s = time.monotonic() - began
             for sort in ("good", "slow", "dead"):
-                counts = [count for name, count in many.asked.items() if name.startswith(sort)]
-                figures.asked[sort] = max(counts, default=0)
+                figures.asked[sort] = sum(count for name, count in many.asked.items() if name.startswith(sort))
             figures.by_replica = [replica.log().count("provider probed") for replica in replicas]
             await database.close()
     return figures
