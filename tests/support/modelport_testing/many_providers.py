@@ -57,7 +57,6 @@ class ManyProviders:
                     % (len(body), body)
                 )
                 await writer.drain()
-        writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -71,8 +70,11 @@ async def many_providers() -> AsyncIterator[ManyProviders]:
         assert task is not None
         connections.add(task)
         task.add_done_callback(connections.discard)
-        with contextlib.suppress(asyncio.CancelledError):
-            await many.serve(reader, writer)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await many.serve(reader, writer)
+        finally:
+            writer.transport.abort()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     many.port = server.sockets[0].getsockname()[1]
@@ -83,6 +85,7 @@ async def many_providers() -> AsyncIterator[ManyProviders]:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
 
 @dataclass
