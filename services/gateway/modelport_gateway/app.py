@@ -120,8 +120,7 @@ class Gateway:
         self.metrics.add(lambda: bus_families(self._bus))
         self.metrics.add(lambda: loop_families(self._loops))
         self.metrics.add(lambda: dependency_families(self._dependencies.up))
-        if (keeper := self._snapshot) is not None:
-            self.metrics.add(lambda: snapshot_families(keeper))
+        self.metrics.add(lambda: snapshot_families(self._snapshot))
 
     def _make_loops(self) -> BackgroundLoops:
         loops = BackgroundLoops()

@@ -45,14 +45,15 @@ def table_families(table: NearCache, reconcilers: Mapping[Source, Reconciler]) -
     )
 
 
-def snapshot_families(keeper: SnapshotKeeper) -> Iterable[Metric]:
-    """Make the families of the last-known-good snapshot; runs in the scrape's thread."""
-    age_s = keeper.age_s()
+def snapshot_families(keeper: SnapshotKeeper | None) -> Iterable[Metric]:
+    """Make the families of the last-known-good snapshot, None where there is none; runs in the scrape's thread."""
+    age_s = keeper.age_s() if keeper is not None else None
+    written, failed = (keeper.written, keeper.failed) if keeper is not None else (0, 0)
     yield gauge(
         "modelport_gateway_snapshot_serving",
         "1 while requests are served from the snapshot that this process started with.",
         (),
-        [((), keeper.is_serving)],
+        [((), keeper is not None and keeper.is_serving)],
     )
     yield gauge(
         "modelport_gateway_snapshot_age_seconds",
@@ -64,7 +65,7 @@ def snapshot_families(keeper: SnapshotKeeper) -> Iterable[Metric]:
         "modelport_gateway_snapshot_writes_total",
         "Times that the snapshot was to be written.",
         ("outcome",),
-        [(("written",), keeper.written), (("failed",), keeper.failed)],
+        [(("written",), written), (("failed",), failed)],
     )
 
 
