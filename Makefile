@@ -31,7 +31,7 @@ test-published-client: $(VENV)/installed-dev  ## run the published nemo-platform
 
 FUZZ_SECONDS := 60
 fuzz: $(VENV)/installed-dev requirements/fuzz.txt  ## look for bodies that the splice gets wrong, for FUZZ_SECONDS=60
-	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/fuzz.txt
 	@mkdir -p .fuzz/splice
 	@PYTHONPATH=tests/support $(BIN)/python tests/fuzz/splice.py -max_total_time=$(FUZZ_SECONDS) -verbosity=0 \
 	  -artifact_prefix=.fuzz/ .fuzz/splice tests/fuzz/corpus/splice
@@ -59,9 +59,9 @@ lock:  ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$$compile pyproject.toml --all-extras --group dev -c requirements/runtime.txt -o requirements/dev.txt && \
 	$$compile --group fuzz -o requirements/fuzz.txt && \
 	echo hatchling | $$compile - -c requirements/dev.txt -o requirements/build.txt && \
-	echo nemo-platform==0.3.0 | $$compile --no-strip-extras - -o requirements/published-client.txt && \
-	echo 'litellm[proxy]==1.106.2' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-litellm.txt && \
-	echo 'nemo-platform[services]==0.3.0' | $$compile --no-strip-extras --no-annotate - -o requirements/bench-platform.txt
+	echo nemo-platform==0.3.0 | $$compile - -o requirements/published-client.txt && \
+	echo 'litellm[proxy]==1.106.2' | $$compile --no-annotate - -o requirements/bench-litellm.txt && \
+	echo 'nemo-platform[services]==0.3.0' | $$compile --no-annotate - -o requirements/bench-platform.txt
 
 clean:  ## remove .venv and what tools have left; the data folder stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz dist
@@ -69,13 +69,13 @@ clean:  ## remove .venv and what tools have left; the data folder stays
 # The stamps: nothing is installed while the locks and the project are unchanged.
 $(VENV)/installed-runtime: requirements/runtime.txt $(PROJECT) $(BIN)/python
 	@echo "Installing Modelport into $(VENV) (once; about a minute)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed-runtime
 	@echo "Installing what tests and checks need into $(VENV)"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Looked at through the link: a .venv whose interpreter was removed or upgraded is made, or filled, again.

@@ -40,7 +40,8 @@ def make(environment: Path) -> None:
     venv.create(environment, clear=True, with_pip=True, symlinks=True)
     pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     # What pip says belongs to a person, and standard output to the folder's name.
-    command = [*pip, "--require-hashes", "-r", str(LOCK)]
+    # The lock names everything: pip, left to choose, would prefer a newer release that has no hash in it.
+    command = [*pip, "--no-deps", "--require-hashes", "-r", str(LOCK)]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 (our own arguments)
 
 
