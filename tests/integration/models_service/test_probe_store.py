@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select, text, update
 
 from modelport_contracts.resources.providers import (
     Provider,
@@ -92,6 +92,18 @@ async def test_a_claim_lasts_while_it_is_renewed(stores: Stores) -> None:
     assert "openai" in await claim(stores, 210)
     await stores.probes.renew_claims(270, 60, [(due.id, due.generation + 1)])
     assert "openai" in await claim(stores, 270), "a probe of another generation renews nothing"
+
+
+async def test_renewing_waits_for_no_row(open_postgres_stores: Open) -> None:
+    """It holds some rows while it takes others; so may whoever changes them, in another order."""
+    stores, database = open_postgres_stores()
+    await register(stores, "openai")
+    due = await claim(stores)
+    async with database.write() as write:
+        await write.execute(update(PROVIDER).where(PROVIDER.c.name == "openai").values(description="being changed"))
+        async with asyncio.timeout(5):
+            await stores.probes.renew_claims(150, 60, [(one.id, one.generation) for one in due.values()])
+    assert set(await claim(stores, 170)) == {"openai"}, "the other one is renewed"
 
 
 async def test_a_clock_that_is_set_back_delays_no_probe(stores: Stores) -> None:

@@ -88,12 +88,17 @@ class ProbeStore:
             return [_due(row) for row in all_rows(result)]
 
     async def renew_claims(self, now: float, claim_s: float, running: Iterable[tuple[str, int]]) -> None:
-        """Claim for longer what is being probed, by (id, generation): what changed meanwhile is not this probe's."""
+        """Claim for longer what is being probed, by (id, generation): what changed meanwhile is not this probe's.
+
+        What is locked is being changed or stored, and left out: waiting for one row while holding others could end in
+        a deadlock.
+        """
         async with self._database.write() as write:
             for chunk in chunks(sorted(running)):
+                probed = select(PROVIDER.c.id).where(tuple_(PROVIDER.c.id, PROVIDER.c.generation).in_(chunk))
                 await write.execute(
                     update(PROVIDER)
-                    .where(tuple_(PROVIDER.c.id, PROVIDER.c.generation).in_(chunk))
+                    .where(PROVIDER.c.id.in_(probed.with_for_update(skip_locked=True)))
                     .values(probe_claimed_until=now + claim_s)
                 )
 
