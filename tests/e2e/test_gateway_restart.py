@@ -1,5 +1,6 @@
 """The local stack, two gateways on one listening socket: each is ended in good order under load and comes back."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -54,6 +55,32 @@ async def test_no_request_is_lost(stack: LocalStack) -> None:
     load = await under_load(stack, signal.SIGTERM)
     assert load.failures == []
     assert set(load.answered) == {"kept", "fresh", "stream", "upload"}
+
+
+async def test_one_that_cannot_join_leaves_requests_to_the_others(stack: LocalStack) -> None:
+    """What it takes from the shared socket it must answer, and it knows no route (docs/propagation.md, rule 22)."""
+    port = int(stack.base_url.rpartition(":")[2])
+    first, second = gateway_urls(stack)
+    former, valkey = stack.pids["modelport_gateway-2"], stack.pids["valkey-server"]
+    with own_workspace(stack.base_url) as workspace:
+        async with ScriptedUpstream(serve_load) as upstream:
+            with Modelport(stack.base_url, workspace) as client:
+                client.inference.providers.create(name="loaded", host_url=upstream.url)
+            await eventually(lambda: knows(first, workspace), 10)
+            os.kill(valkey, signal.SIGSTOP)
+            try:
+                os.kill(former, signal.SIGKILL)
+                # its own socket is open at once, and says so
+                live = await asyncio.to_thread(httpx.get, f"{second}/health/live", timeout=30)
+                assert live.status_code == 200
+                async with Load(lambda: port, f"{GATEWAY}/{workspace}/provider/loaded/-/") as load:
+                    load.start(streams=0, uploads=0)
+                    await eventually(lambda: load.answered["fresh"] > 50, 8)
+                    await load.stop()
+            finally:
+                os.kill(valkey, signal.SIGCONT)
+            await eventually(lambda: stack.pids["modelport_gateway-2"] != former, 30, interval=0.1)
+    assert load.failures == []
 
 
 async def test_the_load_would_notice(stack: LocalStack) -> None:

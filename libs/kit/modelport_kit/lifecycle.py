@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -96,27 +97,67 @@ class BackgroundLoops:
             await asyncio.sleep(restart_delay_s(in_a_row, random.random()))  # noqa: S311 (jitter)
 
 
+@dataclass(frozen=True)
+class HeldSockets:
+    """Listening sockets that other processes accept from as well: this one begins to only when it can serve.
+
+    Who accepts a connection owes it an answer; left in the backlog, another process, or this one a moment later, takes
+    it.
+    """
+
+    sockets: list[socket.socket]
+    until: Callable[[], Awaitable[None]]
+    """Returns when connections may be accepted."""
+
+
 async def serve(
     config: uvicorn.Config,
     sockets: list[socket.socket],
     *,
+    held: HeldSockets | None = None,
     before_exit: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT: on `sockets` at once, on those held when their time has come.
 
     `before_exit` runs between the signal and the closing of the listening sockets: uvicorn runs its lifespan
     shutdown only after connections have closed, too late to tell anyone that this process is leaving. A second
     signal, at least SAME_SIGNAL_S later, ends all waiting: for `before_exit`, and for requests in flight.
     """
-    server = _Server(config, before_exit)
+    server = _Server(config, held or HeldSockets([], _at_once), before_exit)
     await server.serve(sockets=sockets)
 
 
+async def _at_once() -> None:
+    pass
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], Awaitable[None]] | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, held: HeldSockets, before_exit: Callable[[], Awaitable[None]] | None
+    ) -> None:
         super().__init__(config)
+        self._held = held
+        self._opening: asyncio.Task[None] | None = None
+        self._opened: list[socket.socket] = []
         self._before_exit = before_exit
         self._asked_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._opening = asyncio.create_task(self._open_held())
+
+    async def _open_held(self) -> None:
+        await self._held.until()
+        loop = asyncio.get_running_loop()
+        for listener in self._held.sockets:
+            self.servers.append(await loop.create_server(self._protocol, sock=listener, backlog=self.config.backlog))
+            self._opened.append(listener)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -129,8 +170,12 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._before_exit is not None:
             await self._leave(self._before_exit())
-        await accept_all(sockets or [])
-        await super().shutdown(sockets)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        listening = [*(sockets or []), *self._opened]
+        await accept_all(listening)
+        await super().shutdown(listening)
         if self.force_exit:
             # uvicorn skips it then; but whoever holds a stream should be told, and a bus be left in good order.
             with contextlib.suppress(TimeoutError):

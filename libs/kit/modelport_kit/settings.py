@@ -20,6 +20,10 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 """A list that the environment spells with commas."""
 
 
+InheritedSockets = Annotated[list[int], NoDecode, BeforeValidator(_split)]
+"""Numbers of inherited listening sockets, with commas between several."""
+
+
 def _named(value: object) -> object:
     parts = _split(value)
     if not isinstance(parts, list):
@@ -40,7 +44,7 @@ class ServiceSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
-    listen_fds: Annotated[list[int], NoDecode, BeforeValidator(_split)] = []
+    listen_fds: InheritedSockets = []
     """Inherited listening sockets; they come before host and port."""
     metrics_host: str = "127.0.0.1"
     """Never that of the service by default: metrics are for the inside (docs/metrics.md)."""

@@ -34,7 +34,7 @@ from modelport_gateway.sync.sources import SourceClient
 from modelport_kit import http
 from modelport_kit.dependencies import Dependencies, answers, stands
 from modelport_kit.health import Readiness
-from modelport_kit.lifecycle import BackgroundLoops, serve, uvicorn_config
+from modelport_kit.lifecycle import BackgroundLoops, HeldSockets, serve, uvicorn_config
 from modelport_kit.logging import configure_logging
 from modelport_kit.metrics.parts import bus_families, dependency_families, loop_families
 from modelport_kit.metrics.service import ServiceMetrics
@@ -45,6 +45,8 @@ from modelport_routing import Fence, GatewayWatch, Lease, NearCache, RouteWriter
 logger = structlog.get_logger(__name__)
 
 SNAPSHOT_LINE = b"x-modelport-table: snapshot"
+JOIN_PATIENCE_S = 10.0
+"""How long clients at a shared socket wait for a gateway that starts while Redis is away; then it tells them itself."""
 
 
 class Gateway:
@@ -57,6 +59,8 @@ class Gateway:
         gateway_id = settings.gateway_id or secrets.token_hex(6)
         self._settings = settings
         self._listening = listening
+        self._shared = settings.shared_sockets()
+        self._admitting = asyncio.Event()
         self._metrics_listener = settings.metrics_socket()
         self.metrics = ServiceMetrics("gateway")
         self._sources = {
@@ -71,7 +75,7 @@ class Gateway:
         self._writer = RouteWriter(settings.redis_url)
         self._table = NearCache(settings.redis_url, literal=not settings.near_cache)
         self._lease = Lease()
-        self._fence = Fence(self._table, self._lease, gateway_id=gateway_id, on_join=self._join)
+        self._fence = Fence(self._table, self._lease, gateway_id=gateway_id, on_join=self._admit)
         self._watch = GatewayWatch(settings.redis_url, boot_id=self._fence.boot_id)
         self._sync = RouteSync(
             self._bus, self._writer, self._table, [SourceClient(name, self._sources[name]) for name in SOURCES]
@@ -160,7 +164,7 @@ class Gateway:
         self.data_plane.context.extra_lines = [SNAPSHOT_LINE] if is_serving else []
         if is_serving:
             self._lease.is_away = True
-            self.data_plane.is_serving = True
+            self._admit()
             self.readiness.waiting_for()  # latched from here on, whether or not somebody asks in time
 
     def _note(self) -> str:
@@ -168,10 +172,10 @@ class Gateway:
 
     def _own_addresses(self) -> list[tuple[str, int]]:
         """Return what nobody may name as a provider: where this gateway listens, and every metrics page known to it."""
-        listening = [*self._listening, *([self._metrics_listener] if self._metrics_listener is not None else [])]
+        metrics = [] if self._metrics_listener is None else [self._metrics_listener]
         pages = map(urlsplit, self._settings.metrics_urls.values())
         return [
-            *(listener.getsockname()[:2] for listener in listening),
+            *(listener.getsockname()[:2] for listener in (*self._listening, *self._shared, *metrics)),
             *((page.hostname, page.port) for page in pages if page.hostname and page.port),
         ]
 
@@ -208,15 +212,22 @@ class Gateway:
             gc.freeze()
             yield
 
-    def _join(self) -> None:
-        """Admit inference: from now on others wait for this process before they call a change applied (rule 22)."""
+    def _admit(self) -> None:
+        """Take inference requests: others now wait for this process before they call a change applied (rule 22)."""
         self.data_plane.is_serving = True
+        self._admitting.set()
+
+    async def _until_admitting(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_PATIENCE_S):
+                await self._admitting.wait()
 
     async def run(self) -> None:
         """Serve until told to stop."""
         config = uvicorn_config(self.app, self._settings, http=make_protocol(self.data_plane))
         with self.metrics.served(self._metrics_listener):
-            await serve(config, self._listening, before_exit=self._leave)
+            held = HeldSockets(self._shared, self._until_admitting)
+            await serve(config, self._listening, held=held, before_exit=self._leave)
 
     async def _leave(self) -> None:
         """Say no to readiness probes and close connections after their replies, while requests are still taken."""

@@ -1,16 +1,20 @@
 """The gateway's settings."""
 
+import socket
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from modelport_kit.settings import CommaSeparated, CommaSeparatedByName, ServiceSettings
+from modelport_kit.settings import CommaSeparated, CommaSeparatedByName, InheritedSockets, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
     """`MODELPORT_*` variables of the gateway."""
 
     port: int = Field(default=8080, ge=0, le=65535)
+    shared_fds: InheritedSockets = []
+    """Inherited listening sockets that other gateways accept from too: this one does once it has joined them
+    (docs/propagation.md, rule 22)."""
     models_url: str
     secrets_url: str
     nats_url: str
@@ -42,3 +46,7 @@ class GatewaySettings(ServiceSettings):
     metrics_urls: CommaSeparatedByName = {}
     """Where processes show their metrics, with IP addresses: /status tells it, and no provider may be there. The local
     stack fills it in."""
+
+    def shared_sockets(self) -> list[socket.socket]:
+        """Return the listening sockets that are shared with other gateways."""
+        return [socket.socket(fileno=fd) for fd in self.shared_fds]

@@ -64,7 +64,8 @@ async def serve(name: str) -> None:
         await writer.drain()
         writer.close()
 
-    fds = [int(fd) for fd in os.environ["MODELPORT_LISTEN_FDS"].split(",")]
+    variables = ("MODELPORT_LISTEN_FDS", "MODELPORT_SHARED_FDS")
+    fds = [int(fd) for variable in variables for fd in os.environ.get(variable, "").split(",") if fd]
     servers = [await asyncio.start_server(answer, sock=socket.socket(fileno=fd)) for fd in fds]
     await stop.wait()
     for server in servers:

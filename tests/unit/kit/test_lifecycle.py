@@ -1,16 +1,20 @@
 """Background loops, which run again whatever happens in one, and listening sockets, emptied before they close."""
 
 import asyncio
+import os
+import signal
 import socket
-from typing import cast
+from typing import Any, cast
 
+import httpx
 import pytest
 import structlog
+import uvicorn
 import uvloop
 
 from modelport_kit import dependencies as dependencies_module
 from modelport_kit.dependencies import Dependencies, stands
-from modelport_kit.lifecycle import BackgroundLoops, accept_all, restart_delay_s
+from modelport_kit.lifecycle import BackgroundLoops, HeldSockets, accept_all, restart_delay_s, serve
 from modelport_testing.polling import eventually
 
 
@@ -106,6 +110,38 @@ async def test_a_dependency_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) 
     dependencies = Dependencies({"models": hangs})
     await dependencies.look()
     assert dependencies.up == {"models": False}
+
+
+async def test_a_held_socket_is_accepted_from_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then connections wait for whoever else listens there."""
+    may_open = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def until() -> None:
+        await may_open.wait()
+
+    # uvicorn raises the signal again when it has ended
+    monkeypatch.setattr(signal, "raise_signal", lambda _number: None)
+    own, shared = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    urls = ["http://{}:{}/".format(*listener.getsockname()) for listener in (own, shared)]
+    server = asyncio.create_task(
+        serve(uvicorn.Config(app, log_config=None, lifespan="off"), [own], held=HeldSockets([shared], until))
+    )
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(urls[0])).status_code == 204
+        waiting = asyncio.create_task(client.get(urls[1]))
+        assert (await client.get(urls[0])).status_code == 204
+        assert not waiting.done()
+        may_open.set()
+        assert (await waiting).status_code == 204
+    os.kill(os.getpid(), signal.SIGTERM)
+    await server
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(urls[1].rpartition(":")[2].strip("/"))))
 
 
 def test_what_the_kernel_has_accepted_is_accepted_before_the_socket_closes() -> None:

@@ -25,7 +25,7 @@ ENVIRON = {"PATH": "/bin", "HOME": "/h", "NGC_API_KEY": "nvapi-x", "OPENAI_API_K
 
 
 def launch(kind: str, environ: dict[str, str] | None = None) -> Launch:
-    service = Service(kind, Path("/d") / kind, 9, (11, 12))
+    service = Service(kind, Path("/d") / kind, 9, (11,), shared_fds=(12,) if kind == "gateway" else ())
     return service_launch(service, ADDRESSES, Path("/d/keys"), ENVIRON if environ is None else environ)
 
 
@@ -37,7 +37,8 @@ def test_each_service_has_its_own_token_database_and_sockets() -> None:
     assert models["MODELPORT_PORT"] == "9"
     assert models["MODELPORT_SECRETS_URL"] == "http://127.0.0.1:3"
     assert gateway["MODELPORT_PORT"] == "8080"
-    assert gateway["MODELPORT_LISTEN_FDS"] == "11,12"
+    assert (gateway["MODELPORT_LISTEN_FDS"], gateway["MODELPORT_SHARED_FDS"]) == ("11", "12")
+    assert "MODELPORT_SHARED_FDS" not in models
     assert gateway["MODELPORT_FRONT_DOOR_TOKEN_FILE"] == "/d/keys/front-door.token"
 
 
@@ -60,10 +61,9 @@ def test_only_the_gateway_holds_the_front_door_token() -> None:
 
 def test_metrics_have_a_socket_of_their_own_and_the_gateway_tells_of_all() -> None:
     addresses = dataclasses.replace(ADDRESSES, metrics_ports={"models": 5, "gateway-2": 6})
-    service = Service("gateway", Path("/d/gateway-2"), 9, (11, 12), 2, 13)
+    service = Service("gateway", Path("/d/gateway-2"), 9, (11,), shared_fds=(12,), number=2, metrics_fd=13)
     started = service_launch(service, addresses, Path("/d/keys"), ENVIRON)
     assert started.environment["MODELPORT_METRICS_FD"] == "13"
-    assert started.environment["MODELPORT_LISTEN_FDS"] == "11,12"
     assert started.fds == (11, 12, 13)
     told = "models=http://127.0.0.1:5/metrics,gateway-2=http://127.0.0.1:6/metrics"
     assert started.environment["MODELPORT_METRICS_URLS"] == told

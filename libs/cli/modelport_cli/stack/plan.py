@@ -52,6 +52,9 @@ class Service:
     """Its own data folder."""
     port: int
     fds: tuple[int, ...]
+    """Listening sockets of its own."""
+    shared_fds: tuple[int, ...] = ()
+    """Those that it shares with the other gateways."""
     number: int | None = None
     """Which of several gateways it is, from 1; None for what there is one of."""
     metrics_fd: int | None = None
@@ -83,11 +86,12 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         "MODELPORT_SERVICE_TOKEN_FILE": str(keys / f"{service.kind}.token"),
         "MODELPORT_SERVICE_TRUST_FILE": str(keys / "trust.json"),
     }
-    fds = service.fds
+    fds = service.fds + service.shared_fds
     if service.metrics_fd is not None:
         own["MODELPORT_METRICS_FD"] = str(service.metrics_fd)
         fds += (service.metrics_fd,)
     if service.kind == "gateway":
+        own["MODELPORT_SHARED_FDS"] = ",".join(str(fd) for fd in service.shared_fds)
         own["MODELPORT_METRICS_URLS"] = ",".join(
             f"{name}={url(port)}/metrics" for name, port in addresses.metrics_ports.items()
         )

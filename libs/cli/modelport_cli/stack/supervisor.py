@@ -124,10 +124,17 @@ class Supervisor:
             for kind, listener in self._sockets.items()
         ]
         for number, (name, listener) in enumerate(zip(self._gateway_names(), self._gateway_sockets, strict=True), 1):
-            fds = (listener.fileno(), self._front.fileno())
-            folder = self._data.folder(f"gateway-{number}")
-            shown = number if self._gateways > 1 else None
-            services.append(Service("gateway", folder, port_of(listener), fds, shown, metrics_fds[name]))
+            services.append(
+                Service(
+                    "gateway",
+                    self._data.folder(f"gateway-{number}"),
+                    port_of(listener),
+                    (listener.fileno(),),
+                    shared_fds=(self._front.fileno(),),
+                    number=number if self._gateways > 1 else None,
+                    metrics_fd=metrics_fds[name],
+                )
+            )
         return services
 
     async def _start_stage(self, group: Group, parts: Sequence[Part]) -> bool:
