@@ -151,6 +151,13 @@ class Machine(RuleBasedStateMachine):
             del messages[at]
             self._lost = True
 
+    @rule(changes=CHANGES, seed=st.integers(0, 1000))
+    def hear_again_of_what_is_over(self, changes: list[tuple[str, bool]], seed: int) -> None:
+        """Messages come once more when a comparison has removed the tombstones of what they are about."""
+        self.traffic(changes)
+        self.come_to_rest(seed, compared=False, again=False)
+        self.come_to_rest(seed, compared=True, again=True)
+
     # --- gateways
 
     def _step(self, moment: tuple[str, str, int]) -> Step:

@@ -145,6 +145,7 @@ async def test_while_the_bus_is_away_changes_wait(nats: NatsServer, database: Da
         async with running(OutboxPublisher(database, bus.publish)):
             await put(database, "before")
             await eventually(lambda: "before" in received)
+            await eventually(lambda: all_published(database))  # rows are marked after the rush
             nats.stop()
             for number in range(20):
                 await put(database, f"meanwhile-{number % 10}")

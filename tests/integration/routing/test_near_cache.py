@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from modelport_contracts.records import IndexEntry, listing_index
 from modelport_routing import NearCache, RouteWriter, TableAwayError, TableEvent, keys
 from modelport_routing.entries import MAX_EMPTY_INDEXES
+from modelport_routing.lease import PATIENCE_S
 from modelport_testing.polling import eventually
 from modelport_testing.servers import ValkeyServer
 from modelport_testing.tables import begin, delete, open_table, put
@@ -196,7 +197,8 @@ async def test_redis_away(writer: RouteWriter, cache: NearCache, valkey: ValkeyS
     await eventually(lambda: not cache.connected)
     started = time.monotonic()
     assert await cache.get(KEY) is entry
-    assert time.monotonic() - started < 0.1, "what is known is served at once"
+    waited_s = time.monotonic() - started
+    assert waited_s < PATIENCE_S + 0.4, "what is known is served once the connection could have been back"
     assert not entry.verified
     for unknown in ("provider/default/none", "provider/default/other"):
         with pytest.raises(TableAwayError, match="away"):

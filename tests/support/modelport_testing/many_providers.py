@@ -14,7 +14,9 @@ from sqlalchemy import func, select, update
 
 from modelport_contracts.resources.providers import ProviderCreate
 from modelport_kit.database.engine import Database
+from modelport_models.domain.verdict import MAX_BACKOFF_S
 from modelport_models.store import Stores
+from modelport_models.store.common import lock_workspaces
 from modelport_models.tables import PROVIDER
 from modelport_testing.gateways import start_fleet
 from modelport_testing.journeys import GATEWAY
@@ -23,6 +25,8 @@ from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import free_port
 from modelport_testing.services import Service
 
+GOOD_S = 0.3
+"""As a provider far away takes: one replica's first lane is full then, and the other has its share to do."""
 SLOW_S = 5.0
 """Beyond the first lane's patience, within the second's (docs/propagation.md, rule 26)."""
 _LISTING = b'{"object":"list","data":[{"id":"model-of-%s"}]}'
@@ -49,8 +53,7 @@ class ManyProviders:
                 if name.startswith(b"dead"):
                     await reader.read()  # until the other side gives up
                     break
-                if name.startswith(b"slow"):
-                    await asyncio.sleep(SLOW_S)
+                await asyncio.sleep(SLOW_S if name.startswith(b"slow") else GOOD_S)
                 body = _LISTING % name
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
@@ -118,7 +121,8 @@ async def discover(folder: Path, postgres: PostgresServer, good: int, slow: int,
             for name in names:
                 body = ProviderCreate.model_validate({"name": name, "host_url": many.host_url(name)})
                 await stores.providers.create("default", body)
-            await _all_due(database, time.time() + 3600)
+            # no later than anybody plans: that would count as due (ProbeStore.claim_due)
+            await _all_due(database, time.time() + 2 * MAX_BACKOFF_S)
             replicas = []
             for number in (1, 2):
                 environment = {
@@ -149,6 +153,7 @@ async def discover(folder: Path, postgres: PostgresServer, good: int, slow: int,
 
 async def _all_due(database: Database, at: float) -> None:
     async with database.write() as write:
+        await lock_workspaces(write.connection, ["default"])  # as every writer of many rows
         mine = PROVIDER.c.workspace == "default"
         await write.execute(update(PROVIDER).where(mine).values(next_probe_at=at, probe_claimed_until=0))
 
