@@ -154,9 +154,8 @@ class _Server(uvicorn.Server):
             self._opened.append(listener)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
+        make: Any = self.config.http_protocol_class  # declared as any protocol, called as uvicorn calls it
+        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
