@@ -100,11 +100,11 @@ class DataPlane:
         self._token = f"modelport-{gateway_id}".encode()
         self._loop_line = b"CDN-Loop: " + self._token
         egress = Egress(own_addresses, tls=ClientTls(tls), resolver=resolver)
-        self._pool = Pool(egress, lambda: self._clock.now, pool_limits)
         self.metrics = DataPlaneMetrics()
         self.context = Context(
             self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry, self.metrics
         )
+        self._pool = Pool(egress, lambda: self._clock.now, self.context.cork, pool_limits)
         self.connections: set[ClientConnection] = set()
         self.hangups = HangupWatch()
         self.is_serving = True
@@ -135,6 +135,7 @@ class DataPlane:
         self._ticker.stop()
         self.hangups.close()
         self._places.close()
+        self.context.cork.flush()
         self._pool.close()
         self.context.access_log.flush()
 

@@ -9,6 +9,7 @@ import pytest
 from modelport_gateway.errors import ConnectTimeoutError
 from modelport_gateway.prepare.url import parse_host_url
 from modelport_gateway.send.connection import UpstreamConnection
+from modelport_gateway.send.cork import Cork
 from modelport_gateway.send.egress import Egress
 from modelport_gateway.send.pool import Pool
 from modelport_gateway.send.resolver import Address, Resolver, in_turns
@@ -95,13 +96,13 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next() -> No
             addresses = [four(*hole), four("127.0.0.1", upstream.port)]
             egress = Egress([], resolver=Resolver(lambda host, port: addresses))
             origin = parse_host_url("http://provider.test").origin
-            pool = Pool(egress, lambda: 0.0)
+            pool = Pool(egress, lambda: 0.0, Cork(()))
             connection = await pool.connect(origin, 2.0)
             assert isinstance(connection, UpstreamConnection)
             pool.close()
             addresses.pop()
             only_a_hole = Egress([], resolver=Resolver(lambda host, port: addresses))
             with pytest.raises(ConnectTimeoutError, match=r"within 0\.3 s"):
-                await Pool(only_a_hole, lambda: 0.0).connect(origin, 0.3)
+                await Pool(only_a_hole, lambda: 0.0, Cork(())).connect(origin, 0.3)
         for filler in fillers:
             filler.close()

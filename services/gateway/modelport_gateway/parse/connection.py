@@ -73,6 +73,7 @@ class ClientConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.parser = None  # type: ignore[assignment]  # heads are parsed here
         # Of the connection
+        self.is_written = False
         self._context = self.service.context
         self._buffer = b""
         """Bytes of a head that is not complete, or that wait for the reply before."""
@@ -267,7 +268,7 @@ class ClientConnection(HttpToolsProtocol):
         self._lose_framing()
         self._is_discarding = True
         if not self.transport.is_closing():
-            self.transport.write(self._context.refusal(error, head))
+            self.write(self._context.refusal(error, head))
             self._linger()
 
     def _lose_framing(self) -> None:
@@ -336,11 +337,12 @@ class ClientConnection(HttpToolsProtocol):
     def write(self, data: bytes) -> None:
         """Send reply bytes."""
         if not self.transport.is_closing():
-            self.transport.write(data)
+            self._context.cork.write(self, data)
 
     @property
     def unsent(self) -> int:
         """Reply bytes that the client has not taken yet."""
+        self._context.cork.flush()
         return self.transport.get_write_buffer_size()
 
     def pause_body(self) -> None:
@@ -357,6 +359,7 @@ class ClientConnection(HttpToolsProtocol):
         """Close with a reset."""
         self._exchange = None
         self._closes = True
+        self._context.cork.flush()
         if not self.transport.is_closing():
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -400,6 +403,7 @@ class ClientConnection(HttpToolsProtocol):
     def _linger(self) -> None:
         self._deadline = self._context.clock.now + self._context.timeouts.linger_s
         if self._closes and self.transport.can_write_eof():
+            self._context.cork.flush()
             self.transport.write_eof()
 
     def _await_next(self) -> None:

@@ -16,6 +16,7 @@ from modelport_gateway.parse.head import RequestHead
 from modelport_gateway.parse.path import split_target
 from modelport_gateway.relay.cors import reply_lines
 from modelport_gateway.relay.replies import error_reply
+from modelport_gateway.send.cork import Cork
 
 if TYPE_CHECKING:
     from modelport_gateway.relay.exchange import Exchange
@@ -32,6 +33,7 @@ class Context:
         "access_log",
         "active",
         "clock",
+        "cork",
         "cors_origins",
         "draining",
         "extra_lines",
@@ -60,6 +62,7 @@ class Context:
         """Sends an exchange's request once more, on a fresh connection."""
         self.metrics = metrics
         self.active: set[Exchange] = set()
+        self.cork = Cork(self.active)
         self.draining = False
         self.extra_lines: list[bytes] = []
         """Header lines that every reply gets now."""

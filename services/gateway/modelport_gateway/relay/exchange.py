@@ -258,11 +258,11 @@ class Exchange:
         self._upstream = None
         self.fail(error)
 
-    def connection_closed(self, reused: bool) -> None:
+    def connection_closed(self, reused: bool, written: bool) -> None:
         """The provider closed before its reply was complete: once more if that is safe, else 502."""
         self._upstream = None
         replay = self._replay
-        if reused and replay is not None and not self.retried and self._may_repeat():
+        if reused and replay is not None and not self.retried and (not written or self._may_repeat()):
             self.retried = True
             self._context.metrics.retries += 1
             self.waiting().other_s += self._context.clock.monotonic() - self._sent_at

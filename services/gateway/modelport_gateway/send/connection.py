@@ -14,6 +14,7 @@ from modelport_gateway.errors import GatewayError, UpstreamProtocolError
 from modelport_gateway.parse.framing import Body, FramingError
 from modelport_gateway.parse.lines import END_OF_HEAD
 from modelport_gateway.parse.pattern import HeadPattern, pattern_of
+from modelport_gateway.send.cork import Cork
 from modelport_gateway.send.reply import MAX_REPLY_HEAD, ReplyHead, parse_reply_head
 from modelport_gateway.send.tls import ResumingContext
 
@@ -36,8 +37,8 @@ class ReplyReceiver(Protocol):
 
     def reply_broken(self, error: GatewayError) -> None: ...
 
-    def connection_closed(self, reused: bool) -> None:
-        """The provider closed before the reply's end."""
+    def connection_closed(self, reused: bool, written: bool) -> None:
+        """The provider closed before the reply's end; `written` unless nothing of the request had been."""
         ...
 
     def upload_paused(self) -> None: ...
@@ -47,6 +48,8 @@ class ReplyReceiver(Protocol):
 
 class ConnectionOwner(Protocol):
     """Who keeps idle connections: the pool."""
+
+    cork: Cork
 
     def release(self, connection: "UpstreamConnection") -> None: ...
 
@@ -69,6 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_socket",
         "created_at",
         "idle_until",
+        "is_written",
         "keep_alive_s",
         "request_is_open",
         "tls",
@@ -96,6 +100,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_paused = False
         self.request_is_open = False
         """The request's body is still being sent."""
+        self.is_written = False
+        """Something of the request was handed to the transport."""
         self.tls: ResumingContext | None = None
         """Where to leave the session; None without TLS, and once that is done."""
 
@@ -110,6 +116,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that the provider has not taken yet."""
+        self._owner.cork.flush()
         return self.transport.get_write_buffer_size()
 
     def is_quiet(self) -> bool:
@@ -125,12 +132,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._body = None
         self._interim_bytes = 0
         self.request_is_open = request_is_open
-        self.transport.write(data)
+        self.is_written = False
+        self._owner.cork.write(self, data)
 
     def write(self, data: bytes) -> None:
         """Send more of the request's body."""
         if not self.transport.is_closing():
-            self.transport.write(data)
+            self._owner.cork.write(self, data)
 
     def discard(self) -> None:
         """Close at once; whoever waits for a reply is no longer told."""
@@ -169,6 +177,11 @@ class UpstreamConnection(asyncio.Protocol):
         receiver = self._receiver
         if receiver is None:
             self.discard()
+            return
+        if not self.is_written:
+            # What comes before the request has left is no reply to it.
+            self.discard()
+            receiver.connection_closed(self.was_reused, False)
             return
         try:
             self._take(receiver, data)
@@ -263,7 +276,7 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.relay(b"", b"", True)
             receiver.reply_ended()
         else:
-            receiver.connection_closed(self.was_reused)
+            receiver.connection_closed(self.was_reused, self.is_written)
 
     def pause_writing(self) -> None:
         if self._receiver is not None:

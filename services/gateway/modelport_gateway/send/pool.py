@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from modelport_gateway.prepare.url import Origin
 from modelport_gateway.send.connection import UpstreamConnection
+from modelport_gateway.send.cork import Cork
 from modelport_gateway.send.egress import Egress
 
 
@@ -48,10 +49,13 @@ class _Counts:
 class OriginPool:
     """The connections to one origin."""
 
-    __slots__ = ("_counts", "_idle", "_limits", "_now", "connecting", "idle_s", "open", "origin")
+    __slots__ = ("_counts", "_idle", "_limits", "_now", "connecting", "cork", "idle_s", "open", "origin")
 
-    def __init__(self, origin: Origin, limits: PoolLimits, now: Callable[[], float], counts: _Counts) -> None:
+    def __init__(
+        self, origin: Origin, limits: PoolLimits, now: Callable[[], float], counts: _Counts, cork: Cork
+    ) -> None:
         self.origin = origin
+        self.cork = cork
         self._counts = counts
         self._limits = limits
         self._now = now
@@ -111,10 +115,11 @@ class OriginPool:
 
 
 class Pool:
-    """All connections to providers. `now` is the coarse monotonic clock."""
+    """All connections to providers. `now` is the coarse monotonic clock; requests leave through `cork`."""
 
-    def __init__(self, egress: Egress, now: Callable[[], float], limits: PoolLimits | None = None) -> None:
+    def __init__(self, egress: Egress, now: Callable[[], float], cork: Cork, limits: PoolLimits | None = None) -> None:
         self._egress = egress
+        self._cork = cork
         self._now = now
         self._limits = limits or PoolLimits()
         self._origins: dict[Origin, OriginPool] = {}
@@ -132,7 +137,7 @@ class Pool:
         """Return the pool of one origin."""
         found = self._origins.get(origin)
         if found is None:
-            found = self._origins[origin] = OriginPool(origin, self._limits, self._now, self._counts)
+            found = self._origins[origin] = OriginPool(origin, self._limits, self._now, self._counts, self._cork)
         return found
 
     async def connect(self, origin: Origin, timeout_s: float) -> UpstreamConnection:
