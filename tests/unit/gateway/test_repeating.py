@@ -1,4 +1,4 @@
-"""Which requests are sent once more when the provider closes before its reply (docs/dataplane.md, Timeouts, retries)."""
+"""Which requests are sent once more when the provider closes before it replies (docs/dataplane.md, pool)."""
 
 import pytest
 
