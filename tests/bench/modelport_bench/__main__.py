@@ -17,7 +17,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform as python_platform
 import re
 import shutil
 import signal
@@ -32,6 +31,7 @@ from modelport_bench.figures import Figures
 from modelport_bench.others import KNOWN
 from modelport_bench.run import MORE_PARTS, PARTS, Plan, measure
 from modelport_bench.workload import ALL_CASES, DIRECT, NGINX, OPENAI_ROUTE, PROVIDER_ROUTE, QUICK_CASES, TARGETS
+from modelport_testing.measured import commit, machine
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -64,20 +64,6 @@ def _missing() -> str | None:
     return None
 
 
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-    commit = git("rev-parse", "--short", "HEAD") or "unknown"
-    return f"{commit} with changes" if git("status", "--porcelain", "--untracked-files=no") else commit
-
-
-def _machine() -> str:
-    processor = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    name = processor[1] if processor else python_platform.machine()
-    return f"{os.cpu_count()} cores, {name}, {python_platform.system()}, Python {python_platform.python_version()}"
-
-
 def _version(*command: str) -> str:
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
@@ -106,8 +92,8 @@ def main() -> int:
         others=tuple(dict.fromkeys(options.others)),
     )
     figures = Figures(
-        machine=_machine(),
-        commit=_commit(),
+        machine=machine(),
+        commit=commit(),
         programs={"nginx": _version("nginx", "-v"), "wrk": _version("wrk", "-v")},
         load_average=os.getloadavg()[0],
         rounds=options.rounds,

@@ -10,8 +10,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from modelport_bench.page import MARK, table
 from modelport_propagation.load import PLAIN, STREAMS, Background, background
 from modelport_propagation.measure import KEY, KNOWN, Times, measure
 from modelport_testing.echo_provider import start_echo_provider
+from modelport_testing.measured import commit, machine
 from modelport_testing.whole import start_whole
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,11 +96,6 @@ def _verdicts(figures: Figures) -> list[tuple[str, ...]]:
     return found
 
 
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
 def main() -> int:
     """Measure, print, and write where asked to. Exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(
@@ -111,8 +105,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks-propagation.md and .json")
     options = parser.parse_args()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    figures = Figures(machine, _commit(), options.database, options.rounds, os.getloadavg()[0])
+    figures = Figures(machine(), commit(), options.database, options.rounds, os.getloadavg()[0])
     with tempfile.TemporaryDirectory(prefix="modelport-propagation-") as name:
         folder = Path(name)
         run(folder / "platform", figures)

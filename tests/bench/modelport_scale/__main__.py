@@ -10,9 +10,7 @@ import asyncio
 import dataclasses
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -22,6 +20,7 @@ from pathlib import Path
 from modelport_bench.page import MARK, table
 from modelport_scale.table import TableFigures, measure_table
 from modelport_testing.many_providers import DiscoveryFigures, discover
+from modelport_testing.measured import commit, machine
 from modelport_testing.postgres import start_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,11 +112,6 @@ def run(folder: Path, options: argparse.Namespace, figures: Figures) -> None:
             figures.discovery = asyncio.run(discover(folder / "discovery", postgres, GOOD, SLOW, DEAD))
 
 
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
 def main() -> int:
     """Measure, print, and write where asked to. Exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(
@@ -128,8 +122,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("table", "discovery"))
     parser.add_argument("--write", action="store_true", help="write docs/scale.md and docs/scale.json")
     options = parser.parse_args()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    figures = Figures(machine, _commit(), os.getloadavg()[0])
+    figures = Figures(machine(), commit(), os.getloadavg()[0])
     with tempfile.TemporaryDirectory(prefix="modelport-scale-") as name:
         run(Path(name), options, figures)
     text = page(figures)

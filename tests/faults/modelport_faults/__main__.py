@@ -9,9 +9,6 @@ make faults ARGS=--short                 the short form of make test
 import argparse
 import asyncio
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +17,8 @@ from pathlib import Path
 from modelport_faults.page import MARK, table
 from modelport_faults.run import Outcome, from_json, play, stage, to_json
 from modelport_faults.scenarios import scenarios
+
+from modelport_testing.measured import commit, machine
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,11 +34,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
 def _write(outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
     """Write rows into the document, in the order of `names`; rows that were not run stay as they are."""
     file, document = ROOT / "docs/reliability.json", ROOT / "docs/reliability.md"
@@ -47,7 +41,7 @@ def _write(outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
     kept |= {outcome.name: to_json(outcome) for outcome in outcomes}
     rows = [kept[name] for name in names if name in kept]
     file.write_text(json.dumps(rows, indent=1) + "\n")
-    where = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}. Commit {_commit()}."
+    where = f"{machine()}. Commit {commit()}."
     text = f"{where}\n\n{table([from_json(row) for row in rows])}"
     document.write_text(f"{document.read_text().partition(MARK)[0]}{MARK}\n\n{text}")
 
