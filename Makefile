@@ -96,8 +96,8 @@ $(BIN)/python:
 	exit 1
 
 postgres:
-	@[ "$$MODELPORT_TEST_SERVERS" = containers ] || command -v postgres >/dev/null 2>&1 \
-	  || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
+	@program=postgres; [ "$$MODELPORT_TEST_SERVERS" = containers ] && program=psql; \
+	command -v $$program >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/$$program >/dev/null 2>&1 \
 	  || { echo "PostgreSQL is missing: apt-get install postgresql (Debian), brew install postgresql (macOS)" >&2; exit 1; }
 
 bench: $(VENV)/installed-dev  ## measure speed beside nginx (needs wrk, nginx); ARGS=--quick, or --help for all options

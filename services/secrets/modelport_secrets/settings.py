@@ -1,10 +1,15 @@
 """The secrets service's settings."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from modelport_kit.settings import ServiceSettings
+
+
+def _stripped(value: object) -> object:
+    return value.strip() or None if isinstance(value, str) else value
 
 
 class SecretsSettings(ServiceSettings):
@@ -16,5 +21,7 @@ class SecretsSettings(ServiceSettings):
     kek_file: Path | None = None
     """The key-encryption key: 32 random bytes in base64, one line, readable by this service alone."""
     migrate_at_start: bool = True
-    ngc_api_key: SecretStr | None = Field(default=None, validation_alias="NGC_API_KEY")
-    """The value of the built-in secret system/ngc-api-key."""
+    ngc_api_key: Annotated[SecretStr | None, BeforeValidator(_stripped)] = Field(
+        default=None, validation_alias="NGC_API_KEY"
+    )
+    """The value of the built-in secret system/ngc-api-key, without white space around it; a blank one is none."""

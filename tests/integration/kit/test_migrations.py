@@ -128,6 +128,17 @@ async def test_a_newer_database_is_refused(database_url: str, source: Source) ->
         assert "\n" not in str(caught.value)
 
 
+async def test_a_database_that_lost_the_note_of_its_schema(database_url: str, source: Source) -> None:
+    await prepare(database_url, source, SERVICES[source][0], migrate_now=True)
+    database = Database(database_url, source)
+    async with database.write() as write:
+        await write.execute(text("DROP TABLE alembic_version"))
+    await database.close()
+    with pytest.raises(SettingsError, match=r"no note of their schema \(table alembic_version\)") as caught:
+        await prepare(database_url, source, SERVICES[source][0], migrate_now=True)
+    assert "\n" not in str(caught.value)
+
+
 async def test_each_database_is_an_incarnation_of_its_own(tmp_path: Path, source: Source) -> None:
     urls = [f"sqlite:///{tmp_path / name}.db" for name in ("one", "other")]
     for url in urls:

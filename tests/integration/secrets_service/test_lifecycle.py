@@ -66,13 +66,16 @@ def test_the_built_in_secret_follows_the_environment(own_services: Services) -> 
     assert first is not None
     restart(own_services)
     assert (built_in(own_services), marker_revision(own_services)) == ("nvapi-one", first), "nothing changed"
+    restart(own_services, NGC_API_KEY=" nvapi-one\n")
+    assert (built_in(own_services), marker_revision(own_services)) == ("nvapi-one", first), "white space is none of it"
     restart(own_services, NGC_API_KEY="nvapi-two")
     second = marker_revision(own_services)
     assert built_in(own_services) == "nvapi-two"
     assert second is not None
     assert second > first
-    restart(own_services, NGC_API_KEY=None)
-    assert (built_in(own_services), marker_revision(own_services)) == (None, None)
+    for blank in (None, "", "  "):
+        restart(own_services, NGC_API_KEY=blank)
+        assert (built_in(own_services), marker_revision(own_services)) == (None, None)
     assert result_of(ask(own_services, "GET", BUILT_IN))["name"] == "ngc-api-key"
     assert "nvapi" not in own_services.logs()
 

@@ -82,6 +82,8 @@ def test_a_missing_secret_is_named() -> None:
     built_in = judge_error(Answer(424, True, "secret_missing", "missing"), "system/ngc-api-key")
     assert isinstance(built_in, Refused)
     assert "NGC_API_KEY" in built_in.reason
+    broken = judge_error(Answer(424, True, "secret_unusable", "it holds a line break"), "system/ngc-api-key")
+    assert broken == Refused("it holds a line break")
 
 
 @pytest.mark.parametrize("code", ["no_gateway", "gateway_lost"])

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from modelport_cli.stack.console import first_steps
 from modelport_cli.stack.plan import (
@@ -13,6 +14,7 @@ from modelport_cli.stack.plan import (
     service_launch,
     valkey_launch,
 )
+from modelport_kit.database.engine import async_url
 
 ADDRESSES = Addresses(
     nats_url="nats://modelport:nats-pw@127.0.0.1:1",
@@ -40,6 +42,13 @@ def test_each_service_has_its_own_token_database_and_sockets() -> None:
     assert (gateway["MODELPORT_LISTEN_FDS"], gateway["MODELPORT_SHARED_FDS"]) == ("11", "12")
     assert "MODELPORT_SHARED_FDS" not in models
     assert gateway["MODELPORT_FRONT_DOOR_TOKEN_FILE"] == "/d/keys/front-door.token"
+
+
+@pytest.mark.parametrize("folder", ["/d/my%20data", "/d/a b?c#d=e&f@g:h", "/d/\u00fc"])
+def test_databases_are_in_the_data_folder_whatever_its_name(folder: str) -> None:
+    service = Service("models", Path(folder), 9, (11,))
+    url = service_launch(service, ADDRESSES, Path("/d/keys"), ENVIRON).environment["MODELPORT_DATABASE_URL"]
+    assert make_url(async_url(url)).database == f"{folder}/models.db"
 
 
 @pytest.mark.parametrize("variable", ["MODELPORT_KEK_FILE", "NGC_API_KEY"])

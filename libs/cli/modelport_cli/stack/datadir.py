@@ -91,8 +91,6 @@ def open_data_folder(root: Path) -> DataFolder:
 
     """
     root = root.expanduser().absolute()
-    if "?" in str(root):
-        raise StackError(f"{root}: a data folder's path cannot hold a question mark (database addresses end there)")
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_ours(root)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 HOST = "127.0.0.1"
 USER = "modelport"
@@ -100,7 +101,8 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         # no edge asks whether this gateway is leaving, so there is nothing to wait for
         environment.setdefault("MODELPORT_LAME_DUCK_S", "0")
     else:
-        own["MODELPORT_DATABASE_URL"] = f"sqlite+aiosqlite:///{service.folder / service.kind}.db"
+        # quoted, as in any URL: a folder's name may hold what would end the path there, or be decoded to another
+        own["MODELPORT_DATABASE_URL"] = f"sqlite+aiosqlite:///{quote(str(service.folder / service.kind))}.db"
     if service.kind == "secrets":
         own["MODELPORT_KEK_FILE"] = str(keys / "kek")
         if "NGC_API_KEY" in environ:

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from modelport_contracts.records import Source
@@ -22,6 +22,13 @@ _RESTORE = "restore it from a backup, or move it away to begin anew"
 _SEE_TO_IT = "see to its disk, its folder and their permissions"
 
 
+class _UnmarkedError(Exception):
+    """There are tables, and nothing says which schema they are of."""
+
+    def __init__(self, tables: list[str]) -> None:
+        super().__init__(f"is damaged: it has {len(tables)} tables and no note of their schema (table alembic_version)")
+
+
 async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool) -> None:
     """Migrate a service's database, or check that someone did. Raises SettingsError."""
     database = Database(url, source)
@@ -30,6 +37,8 @@ async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool)
             _ensure_file(database)
             await _check_file(database)
         await (migrate if migrate_now else check_schema)(database, scripts)
+    except _UnmarkedError as error:
+        raise _unusable(database, str(error), _RESTORE) from None
     except (DBAPIError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         reason = str(cause).splitlines()[0]
@@ -114,6 +123,8 @@ def _migrate(connection: Connection, scripts: Path, is_sqlite: bool) -> None:
     found = _found(connection)
     if found is not None and found not in {script.revision for script in directory.walk_revisions()}:
         raise SettingsError(_mismatch(found, directory))
+    if found is None and (tables := inspect(connection).get_table_names()):
+        raise _UnmarkedError(tables)
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection

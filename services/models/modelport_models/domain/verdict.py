@@ -90,7 +90,7 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
 
 
 def _no_secret(answer: Answer, secret: str | None) -> str:
-    if answer.code == "ca_unusable":
+    if answer.code in {"ca_unusable", "secret_unusable"}:
         return answer.message
     if answer.code == "secret_unreadable":
         what = f"secret {secret} cannot be opened by the secrets service; store its value again"
