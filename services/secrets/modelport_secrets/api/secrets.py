@@ -31,7 +31,7 @@ class Parts:
     workspaces: Workspaces
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     parts = request.app.state.parts
     assert isinstance(parts, Parts)
     return parts
