@@ -27,6 +27,7 @@ from modelport_kit.metrics.parts import (
 )
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
+from modelport_kit.service_get import ServiceGet
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import load, read_secret_file
 from modelport_secrets.api.secrets import Parts, reveal_router, secrets_router
@@ -68,7 +69,8 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             await compare_with_stream(database, lambda: bus.newest(SOURCE))
             await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
             models = await stack.enter_async_context(service_client(settings.models_url, token))
-            workspaces = Workspaces(models, store)
+            asking = await stack.enter_async_context(ServiceGet(settings.models_url, token))
+            workspaces = Workspaces(asking, store)
             dependencies = Dependencies(
                 {"database": database.answers, "nats": stands(lambda: bus.connected), "models": answers(models)}
             )

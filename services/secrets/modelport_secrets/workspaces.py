@@ -6,17 +6,18 @@ where nothing told of the removal yet. So what users ask is answered for the id 
 
 import asyncio
 import contextlib
-import json
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 import structlog
 
 from modelport_contracts.names import is_name
 from modelport_contracts.pages import MAX_PAGE_SIZE
 from modelport_contracts.records import Change
 from modelport_kit.errors import AwayError, NotFoundError
+from modelport_kit.service_get import NoAnswerError, Reply, ServiceGet
 from modelport_secrets.domain import gone_workspaces
 from modelport_secrets.store import SecretStore
 
@@ -33,7 +34,7 @@ _WORKSPACES = "/apis/entities/v2/workspaces"
 class Workspaces:
     """Asks whether a workspace exists, and removes the secrets of those that are gone."""
 
-    def __init__(self, models: httpx.AsyncClient, store: SecretStore) -> None:
+    def __init__(self, models: ServiceGet, store: SecretStore) -> None:
         self._models = models
         self._store = store
         self._asked: dict[str, asyncio.Task[str | None]] = {}
@@ -92,10 +93,9 @@ class Workspaces:
             return None
         with _no_answer_is_away():
             reply = await self._models.get(f"{_WORKSPACES}/{workspace}")
-            if reply.status_code == 404:
+            if reply.status == 404:
                 return None
-            reply.raise_for_status()
-            return str(reply.json()["id"])
+            return str(_result(reply)["id"])
 
     async def _list(self) -> dict[str, str]:
         """Return the ids of all workspaces. One may be missing where others go while the pages are read."""
@@ -104,9 +104,9 @@ class Workspaces:
         while page <= pages:
             with _no_answer_is_away():
                 query: dict[str, str | int] = {"page": page, "page_size": MAX_PAGE_SIZE, "sort": "name"}
-                reply = (await self._models.get(_WORKSPACES, params=query)).raise_for_status().json()
-                found |= {one["name"]: one["id"] for one in reply["data"]}
-                pages = reply["pagination"]["total_pages"]
+                listed = _result(await self._models.get(f"{_WORKSPACES}?{urlencode(query)}"))
+                found |= {one["name"]: one["id"] for one in listed["data"]}
+                pages = listed["pagination"]["total_pages"]
             page += 1
         return found
 
@@ -151,9 +151,18 @@ def _retrieved(task: "asyncio.Task[str | None]") -> None:
         task.exception()  # fetched: whoever began it may not have needed the answer
 
 
+def _result(reply: Reply) -> dict[str, Any]:
+    if reply.status != 200:
+        raise NoAnswerError(f"status {reply.status}")
+    result = reply.json()
+    if not isinstance(result, dict):
+        raise NoAnswerError("no JSON object")
+    return result
+
+
 @contextlib.contextmanager
 def _no_answer_is_away() -> Iterator[None]:
     try:
         yield
-    except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
+    except (NoAnswerError, ValueError, KeyError) as error:
         raise AwayError("the models service, which knows the workspaces, cannot be reached") from error
