@@ -1,6 +1,7 @@
 """Wiring of the secrets service: the one place that makes its parts and starts them."""
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +87,9 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             stack.push_async_callback(loops.stop)
             app.state.parts = Parts(store, workspaces)
             started.append(True)
+            # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
+            gc.collect()
+            gc.freeze()
             yield
 
     app = http.make_app(
