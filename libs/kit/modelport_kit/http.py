@@ -304,7 +304,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return whole
 
 
-def page_request(default_sort: str = "-created_at") -> Callable[..., PageRequest]:
+def page_request(default_sort: str = "-created_at") -> Callable[..., Awaitable[PageRequest]]:
     """Make the dependency that reads page, page_size, sort and filter from the query."""
 
     async def read(

@@ -53,7 +53,7 @@ class Workspaces:
         row is gone then. Where nobody can say, the row stays: the comparison finds it.
         """
         try:
-            if await self._find(workspace) == workspace_id:
+            if await asyncio.shield(self._ask(workspace)) == workspace_id:  # gateways share the answer
                 return
         except AwayError as error:
             logger.warning("a workspace was not looked at again", workspace=workspace, reason=error.message)
@@ -63,12 +63,23 @@ class Workspaces:
 
     def begin_looking(self, workspace: str) -> "asyncio.Task[str | None]":
         """Begin to ask for the id a workspace has now, for `is_gone`; None where there is no such workspace."""
-        asked = self._asked.get(workspace)
-        if asked is None:
-            self._asked[workspace] = asked = asyncio.ensure_future(self._find(workspace))
-            asked.add_done_callback(_retrieved)
-            asyncio.get_running_loop().call_later(SHARED_S, self._asked.pop, workspace)
+        return self._asked.get(workspace) or self._ask(workspace)
+
+    def expect_reveals(self, workspace: str) -> None:
+        """Ask already now what `begin_looking` will: a value was changed, and every gateway is about to fetch it."""
+        self._ask(workspace)
+
+    def _ask(self, workspace: str) -> "asyncio.Task[str | None]":
+        """Ask anew; for SHARED_S from now others share the answer."""
+        asked = asyncio.ensure_future(self._find(workspace))
+        self._asked[workspace] = asked
+        asked.add_done_callback(_retrieved)
+        asyncio.get_running_loop().call_later(SHARED_S, self._forget, workspace, asked)
         return asked
+
+    def _forget(self, workspace: str, asked: "asyncio.Task[str | None]") -> None:
+        if self._asked.get(workspace) is asked:
+            del self._asked[workspace]
 
     async def is_gone(self, workspace: str, workspace_id: str | None, looking: "asyncio.Task[str | None]") -> bool:
         """Say whether the workspace that a value was stored in is known to be gone. `looking` was begun before the

@@ -39,10 +39,10 @@ RENEW_EVERY_S = 1.0
 LOOK_EVERY_S = 0.5
 """Other replicas register providers too; this is how soon their change is noticed where its maker died."""
 GATEWAY_RETRIES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
-SECRET_PAUSE_S = 0.03
+SECRET_PAUSE_S = 0.05
 """Between a secret's change and the probes it leads to. At the change every gateway fetches the new value, and the
-workspace it is in is asked for here: a probe's transactions, begun at the same moment, were half of what clients
-waited for. By now the gateways have it, and the probe finds them ready."""
+secrets service asks this process for its workspace meanwhile: a probe's transactions would hold all of them up. This
+is how long 99 of 100 changes may take until every gateway acts on them."""
 _BATCH = 100
 
 

@@ -92,6 +92,8 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
             body.description,
             set_description="description" in body.model_fields_set,
         )
+        if body.value is not None:
+            parts.workspaces.expect_reveals(workspace)
         set_revision(response, SOURCE, revision)
         return secret
 
@@ -106,12 +108,12 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
 
 def reveal_router(trusted: TrustedCallers) -> APIRouter:
     """Make the route that reveals a value: for the gateway's own token, which the front door never uses."""
-    check = require(trusted, "reveal")
-    router = APIRouter(prefix=PREFIX, tags=["secrets"], route_class=LeanRoute)
+    router = APIRouter(
+        prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "reveal"))], route_class=LeanRoute
+    )
 
     @router.get("/{name}/access", summary="Reveal a secret's value to the gateway", response_model=SecretAccess)
     async def access_secret(request: Request, workspace: str, name: str) -> Response:
-        await check(request)
         parts = await _parts(request)
         looking = parts.workspaces.begin_looking(workspace)
         revealed = await parts.store.reveal(workspace, name)
