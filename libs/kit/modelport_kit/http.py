@@ -304,10 +304,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return whole
 
 
-def page_request(default_sort: str = "-created_at") -> Callable[..., PageRequest]:
+def page_request(default_sort: str = "-created_at") -> Callable[..., Awaitable[PageRequest]]:
     """Make the dependency that reads page, page_size, sort and filter from the query."""
 
-    def read(
+    async def read(
         request: Request,
         page: Annotated[int, Query(ge=1)] = 1,
         page_size: Annotated[int, Query(ge=1, le=1000)] = DEFAULT_PAGE_SIZE,

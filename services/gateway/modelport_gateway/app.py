@@ -39,6 +39,7 @@ from modelport_kit.logging import configure_logging
 from modelport_kit.metrics.parts import bus_families, dependency_families, loop_families
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
+from modelport_kit.service_get import ServiceGet
 from modelport_kit.settings import SettingsError, load, read_secret_file
 from modelport_routing import Fence, GatewayWatch, Lease, NearCache, RouteWriter
 
@@ -67,6 +68,7 @@ class Gateway:
             "models": service_client(settings.models_url, own_token, timeout_s=30),
             "secrets": service_client(settings.secrets_url, own_token, timeout_s=30),
         }
+        self._reveal = ServiceGet(settings.secrets_url, own_token)
         self._front_door: dict[Service, httpx.AsyncClient] = {
             "models": service_client(settings.models_url, front_token, timeout_s=30),
             "secrets": service_client(settings.secrets_url, front_token, timeout_s=30),
@@ -84,7 +86,7 @@ class Gateway:
         access_log = AccessLog(self._sink.write)
         self._secrets = SecretValues(
             self._table,
-            SecretsClient(self._sources["secrets"], settings.secrets_url, own_token),
+            SecretsClient(self._reveal),
             clock=asyncio.get_running_loop().time,
             grace_s=settings.stale_secret_s,
         )
@@ -196,6 +198,7 @@ class Gateway:
             stack.callback(self._sink.close)
             for client in (*self._sources.values(), *self._front_door.values()):
                 await stack.enter_async_context(client)
+            await stack.enter_async_context(self._reveal)
             await stack.enter_async_context(self._writer)
             await stack.enter_async_context(self._table)
             await stack.enter_async_context(self._watch)

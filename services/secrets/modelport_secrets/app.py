@@ -1,6 +1,7 @@
 """Wiring of the secrets service: the one place that makes its parts and starts them."""
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from modelport_kit.metrics.parts import (
 )
 from modelport_kit.metrics.service import ServiceMetrics
 from modelport_kit.service_client import service_client
+from modelport_kit.service_get import ServiceGet
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import load, read_secret_file
 from modelport_secrets.api.secrets import Parts, reveal_router, secrets_router
@@ -68,7 +70,8 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             await compare_with_stream(database, lambda: bus.newest(SOURCE))
             await store.set_built_in(settings.ngc_api_key.get_secret_value() if settings.ngc_api_key else None)
             models = await stack.enter_async_context(service_client(settings.models_url, token))
-            workspaces = Workspaces(models, store)
+            asking = await stack.enter_async_context(ServiceGet(settings.models_url, token))
+            workspaces = Workspaces(asking, store)
             dependencies = Dependencies(
                 {"database": database.answers, "nats": stands(lambda: bus.connected), "models": answers(models)}
             )
@@ -84,6 +87,9 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             stack.push_async_callback(loops.stop)
             app.state.parts = Parts(store, workspaces)
             started.append(True)
+            # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
+            gc.collect()
+            gc.freeze()
             yield
 
     app = http.make_app(

@@ -6,17 +6,18 @@ where nothing told of the removal yet. So what users ask is answered for the id 
 
 import asyncio
 import contextlib
-import json
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 import structlog
 
 from modelport_contracts.names import is_name
 from modelport_contracts.pages import MAX_PAGE_SIZE
 from modelport_contracts.records import Change
 from modelport_kit.errors import AwayError, NotFoundError
+from modelport_kit.service_get import NoAnswerError, Reply, ServiceGet
 from modelport_secrets.domain import gone_workspaces
 from modelport_secrets.store import SecretStore
 
@@ -33,7 +34,7 @@ _WORKSPACES = "/apis/entities/v2/workspaces"
 class Workspaces:
     """Asks whether a workspace exists, and removes the secrets of those that are gone."""
 
-    def __init__(self, models: httpx.AsyncClient, store: SecretStore) -> None:
+    def __init__(self, models: ServiceGet, store: SecretStore) -> None:
         self._models = models
         self._store = store
         self._asked: dict[str, asyncio.Task[str | None]] = {}
@@ -52,7 +53,7 @@ class Workspaces:
         row is gone then. Where nobody can say, the row stays: the comparison finds it.
         """
         try:
-            if await self._find(workspace) == workspace_id:
+            if await asyncio.shield(self._ask(workspace)) == workspace_id:  # gateways share the answer
                 return
         except AwayError as error:
             logger.warning("a workspace was not looked at again", workspace=workspace, reason=error.message)
@@ -62,12 +63,23 @@ class Workspaces:
 
     def begin_looking(self, workspace: str) -> "asyncio.Task[str | None]":
         """Begin to ask for the id a workspace has now, for `is_gone`; None where there is no such workspace."""
-        asked = self._asked.get(workspace)
-        if asked is None:
-            self._asked[workspace] = asked = asyncio.ensure_future(self._find(workspace))
-            asked.add_done_callback(_retrieved)
-            asyncio.get_running_loop().call_later(SHARED_S, self._asked.pop, workspace)
+        return self._asked.get(workspace) or self._ask(workspace)
+
+    def expect_reveals(self, workspace: str) -> None:
+        """Ask already now what `begin_looking` will: a value was changed, and every gateway is about to fetch it."""
+        self._ask(workspace)
+
+    def _ask(self, workspace: str) -> "asyncio.Task[str | None]":
+        """Ask anew; for SHARED_S from now others share the answer."""
+        asked = asyncio.ensure_future(self._find(workspace))
+        self._asked[workspace] = asked
+        asked.add_done_callback(_retrieved)
+        asyncio.get_running_loop().call_later(SHARED_S, self._forget, workspace, asked)
         return asked
+
+    def _forget(self, workspace: str, asked: "asyncio.Task[str | None]") -> None:
+        if self._asked.get(workspace) is asked:
+            del self._asked[workspace]
 
     async def is_gone(self, workspace: str, workspace_id: str | None, looking: "asyncio.Task[str | None]") -> bool:
         """Say whether the workspace that a value was stored in is known to be gone. `looking` was begun before the
@@ -92,10 +104,9 @@ class Workspaces:
             return None
         with _no_answer_is_away():
             reply = await self._models.get(f"{_WORKSPACES}/{workspace}")
-            if reply.status_code == 404:
+            if reply.status == 404:
                 return None
-            reply.raise_for_status()
-            return str(reply.json()["id"])
+            return str(_result(reply)["id"])
 
     async def _list(self) -> dict[str, str]:
         """Return the ids of all workspaces. One may be missing where others go while the pages are read."""
@@ -104,9 +115,9 @@ class Workspaces:
         while page <= pages:
             with _no_answer_is_away():
                 query: dict[str, str | int] = {"page": page, "page_size": MAX_PAGE_SIZE, "sort": "name"}
-                reply = (await self._models.get(_WORKSPACES, params=query)).raise_for_status().json()
-                found |= {one["name"]: one["id"] for one in reply["data"]}
-                pages = reply["pagination"]["total_pages"]
+                listed = _result(await self._models.get(f"{_WORKSPACES}?{urlencode(query)}"))
+                found |= {one["name"]: one["id"] for one in listed["data"]}
+                pages = listed["pagination"]["total_pages"]
             page += 1
         return found
 
@@ -151,9 +162,18 @@ def _retrieved(task: "asyncio.Task[str | None]") -> None:
         task.exception()  # fetched: whoever began it may not have needed the answer
 
 
+def _result(reply: Reply) -> dict[str, Any]:
+    if reply.status != 200:
+        raise NoAnswerError(f"status {reply.status}")
+    result = reply.json()
+    if not isinstance(result, dict):
+        raise NoAnswerError("no JSON object")
+    return result
+
+
 @contextlib.contextmanager
 def _no_answer_is_away() -> Iterator[None]:
     try:
         yield
-    except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
+    except (NoAnswerError, ValueError, KeyError) as error:
         raise AwayError("the models service, which knows the workspaces, cannot be reached") from error

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-import httpx
 import uvicorn
 import uvloop
 
@@ -18,6 +17,7 @@ from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
 from modelport_gateway.route.table import RoutingTable
+from modelport_kit.service_get import ServiceGet
 
 T = TypeVar("T")
 BASE = "/apis/inference-gateway/v2/workspaces/default"
@@ -141,8 +141,8 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         table = await self._table() if callable(self._table) else self._table
-        async with httpx.AsyncClient(trust_env=False) as http:
-            client = SecretsClient(http, self._secrets_url, self._service_token)
+        async with ServiceGet(self._secrets_url, self._service_token) as secrets:
+            client = SecretsClient(secrets)
             self.secrets = SecretValues(table, client, clock=self._loop.time)
             options: dict[str, Any] = {"gateway_id": "test", "tick_s": 0.02} | self._options
             self.plane = DataPlane(

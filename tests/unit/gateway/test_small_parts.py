@@ -3,7 +3,6 @@
 import asyncio
 import json
 
-import httpx
 import pytest
 
 from modelport_contracts.records import ProviderRecord, SecretRecord
@@ -18,6 +17,7 @@ from modelport_gateway.prepare.url import parse_host_url
 from modelport_gateway.relay.cors import is_allowed
 from modelport_gateway.send.connection import UpstreamConnection
 from modelport_gateway.send.egress import Egress
+from modelport_kit.service_get import ServiceGet
 from modelport_testing.gateway_harness import MemoryTable
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
@@ -119,8 +119,8 @@ async def test_the_grace_of_an_old_value_ends() -> None:
 
     table = MemoryTable()
     mark(table, 1)
-    async with ScriptedUpstream(script) as service, httpx.AsyncClient(trust_env=False) as http:
-        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: now, grace_s=300)
+    async with ScriptedUpstream(script) as service, ServiceGet(service.url, "t") as http:
+        secrets = SecretValues(table, SecretsClient(http), clock=lambda: now, grace_s=300)
         assert await secrets.get("ws", "key") == SecretValue("v", 1)
         away = True
         mark(table, 2)
@@ -152,8 +152,8 @@ async def test_a_value_newer_than_its_marker_is_not_fetched_for_each_request() -
     vault = Answering200(2)
     table = MemoryTable()
     mark(table, 1)  # the change to 2 has not arrived: the bus is away
-    async with ScriptedUpstream(vault) as service, httpx.AsyncClient(trust_env=False) as http:
-        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: now)
+    async with ScriptedUpstream(vault) as service, ServiceGet(service.url, "t") as http:
+        secrets = SecretValues(table, SecretsClient(http), clock=lambda: now)
         for _ in range(10):
             assert await secrets.get("ws", "key") == SecretValue("v", 2)
         assert len(service.requests) == 1
@@ -174,12 +174,12 @@ async def test_a_refused_token_is_said_so(status: bytes) -> None:
     vault.status = status
     table = MemoryTable()
     mark(table, 1)
-    async with ScriptedUpstream(vault) as service, httpx.AsyncClient(trust_env=False) as http:
-        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+    async with ScriptedUpstream(vault) as service, ServiceGet(service.url, "t") as http:
+        secrets = SecretValues(table, SecretsClient(http), clock=lambda: 0.0)
         with pytest.raises(SecretsAwayError, match="MODELPORT_SERVICE_TOKEN_FILE"):
             await secrets.get("ws", "key")
-    async with httpx.AsyncClient(trust_env=False) as http:
-        nobody = SecretValues(table, SecretsClient(http, "http://127.0.0.1:1", "t"), clock=lambda: 0.0)
+    async with ServiceGet("http://127.0.0.1:1", "t") as http:
+        nobody = SecretValues(table, SecretsClient(http), clock=lambda: 0.0)
         with pytest.raises(SecretsAwayError, match="does not answer"):
             await nobody.get("ws", "key")
 
@@ -192,8 +192,8 @@ async def test_a_deleted_secret_s_value_is_forgotten_by_all_who_hold_it(hides: b
         id="p", workspace="ws", name="p", host_url="http://h", status="READY", generation=1, api_key_secret_name="key"
     )
     target = Target(record, b"CDN-Loop: x")
-    async with ScriptedUpstream(Answering200(1)) as service, httpx.AsyncClient(trust_env=False) as http:
-        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+    async with ScriptedUpstream(Answering200(1)) as service, ServiceGet(service.url, "t") as http:
+        secrets = SecretValues(table, SecretsClient(http), clock=lambda: 0.0)
         value = await secrets.get("ws", "key")
         target.set_secret(value.value, value.version)
         secrets.given_to("ws", "key", target)
@@ -220,8 +220,8 @@ async def test_many_waiters_make_one_fetch() -> None:
 
     table = MemoryTable()
     mark(table, 1)
-    async with ScriptedUpstream(script) as service, httpx.AsyncClient(trust_env=False) as http:
-        secrets = SecretValues(table, SecretsClient(http, service.url, "t"), clock=lambda: 0.0)
+    async with ScriptedUpstream(script) as service, ServiceGet(service.url, "t") as http:
+        secrets = SecretValues(table, SecretsClient(http), clock=lambda: 0.0)
         waiters = [asyncio.ensure_future(secrets.get("ws", "key")) for _ in range(10)]
         await asyncio.sleep(0)
         waiters[0].cancel()

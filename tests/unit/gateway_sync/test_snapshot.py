@@ -5,13 +5,13 @@ import json
 import os
 from pathlib import Path
 
-import httpx
 import pytest
 import structlog
 
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
 from modelport_gateway.sync.snapshot import LOAD_AFTER_S, SnapshotKeeper
 from modelport_gateway.sync.snapshot_file import Snapshot, SnapshotFile, SnapshotRefusedError, parse_key
+from modelport_kit.service_get import ServiceGet
 from modelport_kit.settings import SettingsError
 from modelport_routing import Entry, Lease, NearCache, TableAwayError
 from modelport_routing.entries import IndexEntry
@@ -121,11 +121,11 @@ def test_keys_are_32_bytes_and_never_shown() -> None:
 class Away:
     """A keeper whose Redis never answers, on a clock of the test's own."""
 
-    def __init__(self, file: SnapshotFile, http: httpx.AsyncClient) -> None:
+    def __init__(self, file: SnapshotFile, secrets: ServiceGet) -> None:
         self.now = 0.0
         self.told: list[bool] = []
         self.table = NearCache("redis://127.0.0.1:1/0")
-        client = SecretsClient(http, "http://127.0.0.1:1", "token")
+        client = SecretsClient(secrets)
         self.secrets = SecretValues(self.table, client, clock=lambda: self.now)
         self.keeper = SnapshotKeeper(
             file,
@@ -146,8 +146,8 @@ class Away:
 async def test_loaded_after_a_moment_and_given_up_when_too_old(tmp_path: Path) -> None:
     file = SnapshotFile(tmp_path / "snapshot", KEY, "one")
     file.write(snapshot(990.0))
-    async with httpx.AsyncClient() as http:
-        away = Away(file, http)
+    async with ServiceGet("http://127.0.0.1:1", "token") as secrets:
+        away = Away(file, secrets)
         await away.turn(LOAD_AFTER_S - 0.1)
         assert away.told == []
         await away.turn(LOAD_AFTER_S)
@@ -183,8 +183,8 @@ async def test_what_is_known_here_is_better_than_the_file(tmp_path: Path) -> Non
 
 async def test_a_file_is_read_once(tmp_path: Path) -> None:
     file = SnapshotFile(tmp_path / "snapshot", KEY, "one")
-    async with httpx.AsyncClient() as http:
-        away = Away(file, http)
+    async with ServiceGet("http://127.0.0.1:1", "token") as secrets:
+        away = Away(file, secrets)
         await away.turn(LOAD_AFTER_S)
         file.write(snapshot())
         await away.turn(30)
@@ -197,8 +197,8 @@ async def test_a_file_that_cannot_be_written_over_is_removed_where_it_is_over(tm
     file = SnapshotFile(tmp_path / "snapshot", KEY, "one")
     for over in (False, True):
         file.write(snapshot())
-        async with httpx.AsyncClient() as http:
-            away = Away(file, http)
+        async with ServiceGet("http://127.0.0.1:1", "token") as secrets:
+            away = Away(file, secrets)
             await away.keeper._give_up(OSError(28, "No space left on device"), over)
         assert file.path.exists() is not over
         assert away.keeper.failed == 1

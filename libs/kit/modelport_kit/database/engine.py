@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -93,13 +93,16 @@ class Database:
             async with self.engine.connect() as connection, connection.begin():
                 yield connection
 
-    async def fetch(self, statement: Select[Any]) -> list[Row[Any]]:
-        """Read the rows of a single statement. Raises AwayError when the database cannot be reached."""
+    async def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row[Any]]:
+        """Read the rows of a single statement; `values` are those of its bound parameters.
+
+        Raises AwayError when the database cannot be reached.
+        """
         with self.counts.counting("read"), _unreachable_is_away():
             if self._file is not None:
-                return await self._file.fetch(statement)
+                return await self._file.fetch(statement, values)
             async with self.engine.connect() as connection:
-                return list((await connection.execute(statement)).all())
+                return list((await connection.execute(statement, values)).all())
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[WriteTransaction]:
@@ -134,12 +137,12 @@ class _SqliteFile:
         event.listen(self._engine, "connect", _prepare_sqlite)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="database-read")
 
-    async def fetch(self, statement: Select[Any]) -> list[Row[Any]]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, statement)
+    async def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None) -> list[Row[Any]]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, statement, values)
 
-    def _fetch(self, statement: Select[Any]) -> list[Row[Any]]:
+    def _fetch(self, statement: Select[Any], values: Mapping[str, Any] | None) -> list[Row[Any]]:
         with self._engine.connect() as connection:
-            return list(connection.execute(statement).all())
+            return list(connection.execute(statement, values).all())
 
     def close(self) -> None:
         self._threads.shutdown()

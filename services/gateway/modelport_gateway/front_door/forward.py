@@ -57,7 +57,7 @@ def returned_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]
     return [(name, value) for name, value in headers if name.lower() not in _NOT_RETURNED]
 
 
-def _clients(request: Request) -> Mapping[Service, httpx.AsyncClient]:
+async def _clients(request: Request) -> Mapping[Service, httpx.AsyncClient]:
     clients: Mapping[Service, httpx.AsyncClient] = request.app.state.front_door
     return clients
 

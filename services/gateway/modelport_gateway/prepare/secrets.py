@@ -9,14 +9,15 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import quote
 
-import httpx
 import structlog
 
-from modelport_contracts.errors import REVISION_HEADER, SERVICE_TOKEN_HEADER
+from modelport_contracts.errors import REVISION_HEADER
 from modelport_contracts.records import SecretRecord, record_key
 from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError, SecretUnreadableError
 from modelport_gateway.route.table import Entry, RoutingTable
+from modelport_kit.service_get import NoAnswerError, Reply, ServiceGet
 from modelport_routing.errors import TableAwayError
 
 log = structlog.get_logger()
@@ -47,12 +48,10 @@ class SecretsUnreachableError(Exception):
 
 
 class SecretsClient:
-    """Reveals one secret. `http` is an httpx client without redirects; the token is the gateway's own."""
+    """Reveals one secret. `secrets` asks the secrets service with the gateway's own token."""
 
-    def __init__(self, http: httpx.AsyncClient, secrets_url: str, service_token: str, timeout_s: float = 5.0) -> None:
-        self._http = http
-        self._url = secrets_url.rstrip("/")
-        self._headers = {SERVICE_TOKEN_HEADER: service_token}
+    def __init__(self, secrets: ServiceGet, timeout_s: float = 5.0) -> None:
+        self._secrets = secrets
         self._timeout_s = timeout_s
 
     async def reveal(self, workspace: str, name: str) -> SecretValue | None:
@@ -60,27 +59,27 @@ class SecretsClient:
 
         Raises SecretsUnreachableError, or SecretUnreadableError where the service has it and cannot open it.
         """
-        url = f"{self._url}/apis/secrets/v2/workspaces/{workspace}/secrets/{name}/access"
+        path = f"/apis/secrets/v2/workspaces/{quote(workspace, safe='')}/secrets/{quote(name, safe='')}/access"
         try:
-            reply = await self._http.get(url, headers=self._headers, timeout=self._timeout_s, follow_redirects=False)
-        except httpx.HTTPError as error:
-            raise SecretsUnreachableError(f"does not answer ({type(error).__name__})") from None
-        if reply.status_code == 404:
+            reply = await self._secrets.get(path, self._timeout_s)
+        except NoAnswerError as error:
+            raise SecretsUnreachableError(f"does not answer ({error})") from None
+        if reply.status == 404:
             return None
         if _code(reply) == SecretUnreadableError.code:
             raise SecretUnreadableError(
                 f"the secrets service cannot open secret {workspace}/{name} with the key it has; store the value "
                 "again, or start the service with the former key"
             )
-        if reply.status_code in (401, 403):
+        if reply.status in (401, 403):
             raise SecretsUnreachableError(
-                f"refuses this gateway's service token (status {reply.status_code}); check MODELPORT_SERVICE_TOKEN_FILE"
+                f"refuses this gateway's service token (status {reply.status}); check MODELPORT_SERVICE_TOKEN_FILE"
             )
-        if reply.status_code != 200:
-            raise SecretsUnreachableError(f"answered with status {reply.status_code}")
+        if reply.status != 200:
+            raise SecretsUnreachableError(f"answered with status {reply.status}")
         try:
             value = reply.json()["value"]
-            version = int(reply.headers[REVISION_HEADER].rpartition(".")[2])
+            version = int((reply.header(REVISION_HEADER) or "").rpartition(".")[2])
         except (ValueError, KeyError, TypeError):
             raise SecretsUnreachableError(_NO_VALUE) from None
         if not isinstance(value, str):
@@ -88,8 +87,8 @@ class SecretsClient:
         return SecretValue(value, version)
 
 
-def _code(reply: httpx.Response) -> str:
-    if reply.is_success:
+def _code(reply: Reply) -> str:
+    if reply.status < 300:
         return ""
     try:
         return str(reply.json()["error"]["code"])

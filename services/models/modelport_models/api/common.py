@@ -21,10 +21,15 @@ class Parts:
     discovery: Discovery
 
 
-def _parts(request: Request) -> Parts:
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the app that a request came to."""
     parts = request.app.state.parts
     assert isinstance(parts, Parts)
     return parts
+
+
+async def _parts(request: Request) -> Parts:  # else FastAPI has a thread call it
+    return parts_of(request)
 
 
 WithParts = Annotated[Parts, Depends(_parts)]

@@ -39,6 +39,10 @@ RENEW_EVERY_S = 1.0
 LOOK_EVERY_S = 0.5
 """Other replicas register providers too; this is how soon their change is noticed where its maker died."""
 GATEWAY_RETRIES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
+SECRET_PAUSE_S = 0.05
+"""Between a secret's change and the probes it leads to. At the change every gateway fetches the new value, and the
+secrets service asks this process for its workspace meanwhile: a probe's transactions would hold all of them up. This
+is how long 99 of 100 changes may take until every gateway acts on them."""
 _BATCH = 100
 
 
@@ -75,8 +79,9 @@ class Discovery:
         self._wake.set()
 
     async def on_secret_change(self, change: Change) -> None:
-        """Probe at once the providers that use a secret that was stored, changed or removed."""
+        """Probe soon the providers that use a secret that was stored, changed or removed."""
         _, workspace, name = change.envelope.key.split("/", 2)
+        await asyncio.sleep(SECRET_PAUSE_S)
         if await self._store.probe_soon(workspace, name):
             self.look_now()
 

@@ -12,6 +12,7 @@ from modelport_contracts.pages import Page
 from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
 from modelport_kit.errors import AlreadyExistsError, NotFoundError
 from modelport_kit.http import page_reply, page_request, require, set_revision
+from modelport_kit.lean_route import LeanRoute
 from modelport_kit.lists import PageRequest
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_secrets.domain import SOURCE, check_writable
@@ -31,7 +32,7 @@ class Parts:
     workspaces: Workspaces
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     parts = request.app.state.parts
     assert isinstance(parts, Parts)
     return parts
@@ -91,6 +92,8 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
             body.description,
             set_description="description" in body.model_fields_set,
         )
+        if body.value is not None:
+            parts.workspaces.expect_reveals(workspace)
         set_revision(response, SOURCE, revision)
         return secret
 
@@ -105,12 +108,13 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
 
 def reveal_router(trusted: TrustedCallers) -> APIRouter:
     """Make the route that reveals a value: for the gateway's own token, which the front door never uses."""
-    router = APIRouter(prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "reveal"))])
+    router = APIRouter(
+        prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "reveal"))], route_class=LeanRoute
+    )
 
-    @router.get("/{name}/access", summary="Reveal a secret's value to the gateway")
-    async def access_secret(
-        workspace: str, name: str, request: Request, response: Response, parts: WithParts
-    ) -> SecretAccess:
+    @router.get("/{name}/access", summary="Reveal a secret's value to the gateway", response_model=SecretAccess)
+    async def access_secret(request: Request, workspace: str, name: str) -> Response:
+        parts = await _parts(request)
         looking = parts.workspaces.begin_looking(workspace)
         revealed = await parts.store.reveal(workspace, name)
         if await parts.workspaces.is_gone(workspace, revealed.workspace_id, looking):
@@ -121,7 +125,8 @@ def reveal_router(trusted: TrustedCallers) -> APIRouter:
             secret=f"{workspace}/{name}",
             version=revealed.version,
         )
+        response = JSONResponse({"name": name, "workspace": workspace, "value": revealed.value})
         set_revision(response, SOURCE, revealed.version)
-        return SecretAccess(name=name, workspace=workspace, value=revealed.value)
+        return response
 
     return router
