@@ -3,7 +3,7 @@
 from sqlalchemy import Table, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from modelport_contracts.records import Change, Envelope, Kind, record_key
+from modelport_contracts.records import Envelope, Kind, record_key
 from modelport_contracts.sync import ChangesPage, Position, SnapshotPage, SyncRecord
 from modelport_kit.database import restored
 from modelport_kit.database.changes import changes_after, current_revision
@@ -60,7 +60,7 @@ class SnapshotStore:
                 operation="put",
                 index=index,
             )
-            found.append(SyncRecord.of(Change(envelope=envelope, payload=payload)))
+            found.append(SyncRecord(envelope=envelope, payload=payload.decode()))
         following: str | None = None
         if len(rows) == limit:
             last = rows[-1]
