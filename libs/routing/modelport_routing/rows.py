@@ -13,6 +13,8 @@ from modelport_contracts.records import IndexEntry
 from modelport_routing import keys
 
 TOMBSTONE = "delete"
+_one_line = json.JSONEncoder(separators=(",", ":")).encode
+"""json.dumps would make an encoder for each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def parse_row(raw: bytes) -> Row | None:
 def index_line(entries: Iterable[IndexEntry]) -> str:
     """Encode index entries as the scripts read them: hash, field, value; one line."""
     listed = [[keys.index(entry.index), entry.field, entry.value] for entry in entries]
-    return json.dumps(listed, separators=(",", ":"))
+    return _one_line(listed)
 
 
 class Verdict(Enum):

@@ -1,5 +1,6 @@
 """A database of the models service with many providers and models in it, as an import would leave it."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +19,9 @@ from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL, WORK
 PER_WORKSPACE = 1000
 """Providers in one workspace; a workspace is filled in one transaction."""
 _ROWS = 1000
-_NEVER = 1e12
-"""Unix seconds: nobody is probed here."""
+NOT_PROBED_S = 86400.0
+"""Nobody is probed here for so long. The service's interval must be no shorter: what is to come much later than that
+was planned before the clock was set back, and is due at once."""
 
 
 def provider_name(number: int) -> str:
@@ -45,7 +47,7 @@ async def fill(url: str, providers: int, models_each: int, host_url: str) -> Non
         async with database.write() as write:
             await write.execute(update(REVISION).values(pruned_through=REVISION.c.n))
             # the built-in provider is not asked either
-            await write.execute(update(PROVIDER).values(next_probe_at=_NEVER))
+            await write.execute(update(PROVIDER).values(next_probe_at=time.time() + NOT_PROBED_S))
     finally:
         await database.close()
 
@@ -55,7 +57,7 @@ async def _workspace(write: WriteTransaction, name: str, providers: int, models_
     own = {"id": new_id("workspace"), "name": name, "description": None}
     await write.execute(insert(WORKSPACE).values({**own, **_without(common, "workspace")}))
     ids = [new_id("model-provider") for _ in range(providers)]
-    status = {"host_url": host_url, "status": "READY", "next_probe_at": _NEVER}
+    status = {"host_url": host_url, "status": "READY", "next_probe_at": time.time() + NOT_PROBED_S}
     await _insert(
         write, PROVIDER, ({**common, **status, "id": ids[at], "name": provider_name(at)} for at in range(providers))
     )

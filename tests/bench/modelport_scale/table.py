@@ -13,7 +13,7 @@ import httpx
 from redis import Redis
 
 from modelport_bench.proc import memory_mib
-from modelport_scale.fill import PER_WORKSPACE, fill, provider_name, workspace_name
+from modelport_scale.fill import NOT_PROBED_S, PER_WORKSPACE, fill, provider_name, workspace_name
 from modelport_testing.gateways import Fleet, start_fleet
 from modelport_testing.journeys import GATEWAY
 from modelport_testing.polling import eventually_sync
@@ -61,7 +61,11 @@ def measure_table(
 ) -> TableFigures:
     """Measure on a platform of its own, in `folder`."""
     figures = TableFigures("sqlite" if postgres is None else "postgresql", providers, providers * models_each)
-    with start_upstream(Style.OPENAI) as upstream, start_fleet(folder, 1, postgres=postgres) as fleet:
+    unasked = {"MODELPORT_DISCOVERY_INTERVAL_S": str(NOT_PROBED_S)}
+    with (
+        start_upstream(Style.OPENAI) as upstream,
+        start_fleet(folder, 1, postgres=postgres, services_environment=unasked) as fleet,
+    ):
         models, redis = fleet.services["models"], Redis.from_url(fleet.valkey.url)
         models.stop()
         began = time.monotonic()

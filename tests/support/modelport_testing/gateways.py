@@ -125,10 +125,11 @@ def start_fleet(
     count: int = 1,
     environment: Mapping[str, str] | None = None,
     postgres: PostgresServer | None = None,
+    services_environment: Mapping[str, str] | None = None,
 ) -> Iterator[Fleet]:
     """Run gateways and all they need, ready when this is entered; `environment` is the gateways' alone."""
     with ExitStack() as stack:
-        services = stack.enter_context(start_services(folder, postgres))
+        services = stack.enter_context(start_services(folder, postgres, services_environment))
         valkey = stack.enter_context(start_valkey(folder / "valkey"))
         models: Service = services["models"]
         common = {

@@ -21,6 +21,19 @@ from modelport_contracts.records import (
 
 Row = Mapping[str, Any]
 Rendered = tuple[bytes, tuple[IndexEntry, ...]]
+WORKSPACE_COLUMNS = ("id", "name")
+PROVIDER_COLUMNS = tuple(ProviderRecord.model_fields)
+MODEL_COLUMNS = ("workspace", "name", "backend_format")
+VIRTUAL_MODEL_COLUMNS = (
+    "workspace",
+    "name",
+    "created_at",
+    "autoprovisioned",
+    "default_model_entity",
+    "models",
+    "options",
+)
+"""The columns that a kind's record is made of: who reads many rows for their records needs no others."""
 _REST_OF_A_MODEL = 1024
 """Bytes for what a model's record holds beside who serves it."""
 _MOST_OF_ONE = 4096
@@ -34,7 +47,7 @@ def workspace_record(row: Row) -> Rendered:
 
 def provider_record(row: Row) -> Rendered:
     """Render a provider; its served models are in the models' records."""
-    members = {name: row[name] for name in ProviderRecord.model_fields}
+    members = {name: row[name] for name in PROVIDER_COLUMNS}
     return ProviderRecord.model_validate(members).payload(), ()
 
 

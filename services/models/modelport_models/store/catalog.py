@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, delete, insert, select, tuple_, update
+from sqlalchemy import and_, delete, insert, select, update
 
 from modelport_contracts.names import new_id
 from modelport_contracts.records import record_key
 from modelport_kit.database.write import WriteTransaction
 from modelport_models.domain.records import as_many_as_fit, model_record, virtual_model_record
 from modelport_models.domain.served import infer_backend_format
-from modelport_models.store.common import all_rows, chunks, served_by
+from modelport_models.store.common import all_rows, chunks, is_among, served_by
 from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL
 
 
@@ -66,8 +66,8 @@ async def _mark_left_out(
         )
         ids |= {row.name: row.id for row in await write.execute(statement)}
     for part in chunks([(ids[provider], served_id) for provider, served_id in left_out]):
-        key = tuple_(SERVED.c.provider_id, SERVED.c.served_id)
-        await write.execute(update(SERVED).where(key.in_(part)).values(left_out=True))
+        these = is_among(SERVED.c.provider_id, SERVED.c.served_id, part)
+        await write.execute(update(SERVED).where(these).values(left_out=True))
 
 
 async def _follow_models(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, and_, or_, select, tuple_
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,8 @@ from modelport_models.tables import PROVIDER, SERVED, WORKSPACE
 Item = TypeVar("Item")
 Row = dict[str, Any]
 """A row as plain data, for the functions of modelport_models.domain."""
+Serving = dict[tuple[str, str], list[tuple[str, str]]]
+"""By (workspace, entity) who serves it: (provider's name, served id)."""
 CHUNK = 250
 """Names or rows in one statement: the making of a large one occupies the event loop."""
 
@@ -26,7 +28,9 @@ def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
 
 def all_rows(result: CursorResult[Any]) -> list[Row]:
     """Return the rows as plain data."""
-    return [dict(row) for row in result.mappings()]
+    columns = tuple(result.keys())
+    # not result.mappings(): it looks each row's columns up one by one
+    return [dict(zip(columns, row, strict=True)) for row in result.all()]
 
 
 def first_row(result: CursorResult[Any]) -> Row | None:
@@ -87,21 +91,51 @@ async def in_workspace(connection: AsyncConnection, table: Table, workspace: str
     return select(table).where(table.c.workspace == workspace)
 
 
-async def served_by(
-    connection: AsyncConnection, entities: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return, for (workspace, entity) pairs, who serves each: (provider's name, served id)."""
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+async def served_by(connection: AsyncConnection, entities: Iterable[tuple[str, str]]) -> Serving:
+    """Return, for (workspace, entity) pairs, who serves each."""
+    found: Serving = {}
     for chunk in chunks(entities):
-        statement = (
-            select(SERVED.c.workspace, SERVED.c.entity, PROVIDER.c.name, SERVED.c.served_id)
-            .join(PROVIDER, PROVIDER.c.id == SERVED.c.provider_id)
-            .where(tuple_(SERVED.c.workspace, SERVED.c.entity).in_(chunk))
-            .order_by(PROVIDER.c.name, SERVED.c.served_id)
-        )
-        for workspace, entity, provider, served_id in await connection.execute(statement):
-            found.setdefault((workspace, entity), []).append((provider, served_id))
+        found |= await _served_where(connection, _is_one_of(chunk))
     return found
+
+
+async def served_between(connection: AsyncConnection, first: tuple[str, str], last: tuple[str, str]) -> Serving:
+    """Return who serves the entities from one (workspace, entity) pair to another, both included."""
+    entity = tuple_(SERVED.c.workspace, SERVED.c.entity)
+    return await _served_where(connection, and_(entity >= tuple_(*first), entity <= tuple_(*last)))
+
+
+async def _served_where(connection: AsyncConnection, condition: ColumnElement[bool]) -> Serving:
+    statement = (
+        select(SERVED.c.workspace, SERVED.c.entity, PROVIDER.c.name, SERVED.c.served_id)
+        .join(PROVIDER, PROVIDER.c.id == SERVED.c.provider_id)
+        .where(condition)
+        .order_by(PROVIDER.c.name, SERVED.c.served_id)
+    )
+    found: Serving = {}
+    for workspace, entity, provider, served_id in (await connection.execute(statement)).all():
+        found.setdefault((workspace, entity), []).append((provider, served_id))
+    return found
+
+
+def _is_one_of(entities: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Match what serves these entities, workspace by workspace: for a list of pairs SQLite reads the whole table."""
+    names: dict[str, list[str]] = {}
+    for workspace, name in entities:
+        names.setdefault(workspace, []).append(name)
+    return or_(
+        *(and_(SERVED.c.workspace == workspace, SERVED.c.entity.in_(listed)) for workspace, listed in names.items())
+    )
+
+
+def is_among(
+    first: ColumnElement[Any], second: ColumnElement[Any], pairs: Sequence[tuple[Any, Any]]
+) -> ColumnElement[bool]:
+    """Match rows by two columns, the first of which is indexed.
+
+    It is named by itself as well: SQLite uses no index for a list of pairs, but reads the whole table.
+    """
+    return and_(first.in_({pair[0] for pair in pairs}), tuple_(first, second).in_(pairs))
 
 
 def like_columns(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:

@@ -13,7 +13,7 @@ from modelport_kit.database.engine import Database
 from modelport_models.domain.records import provider_record
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store.catalog import replace_served
-from modelport_models.store.common import Row, all_rows, chunks, lock_workspaces
+from modelport_models.store.common import Row, all_rows, chunks, is_among, lock_workspaces
 from modelport_models.tables import PROVIDER, SERVED
 
 
@@ -95,7 +95,7 @@ class ProbeStore:
         """
         async with self._database.write() as write:
             for chunk in chunks(sorted(running)):
-                probed = select(PROVIDER.c.id).where(tuple_(PROVIDER.c.id, PROVIDER.c.generation).in_(chunk))
+                probed = select(PROVIDER.c.id).where(is_among(PROVIDER.c.id, PROVIDER.c.generation, chunk))
                 await write.execute(
                     update(PROVIDER)
                     .where(PROVIDER.c.id.in_(probed.with_for_update(skip_locked=True)))

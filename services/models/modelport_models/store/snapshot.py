@@ -3,21 +3,21 @@
 from sqlalchemy import Table, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from modelport_contracts.records import Change, Envelope, Kind, record_key
+from modelport_contracts.records import Envelope, Kind, record_key
 from modelport_contracts.sync import ChangesPage, Position, SnapshotPage, SyncRecord
 from modelport_kit.database import restored
 from modelport_kit.database.changes import changes_after, current_revision
 from modelport_kit.database.engine import Database
 from modelport_models.domain import SOURCE, records
 from modelport_models.domain.records import Rendered
-from modelport_models.store.common import Row, all_rows, served_by
+from modelport_models.store.common import Row, Serving, all_rows, served_between
 from modelport_models.tables import MODEL, PROVIDER, VIRTUAL_MODEL, WORKSPACE
 
-_KINDS: tuple[tuple[Kind, Table], ...] = (
-    ("workspace", WORKSPACE),
-    ("provider", PROVIDER),
-    ("model", MODEL),
-    ("virtual-model", VIRTUAL_MODEL),
+_KINDS: tuple[tuple[Kind, Table, tuple[str, ...]], ...] = (
+    ("workspace", WORKSPACE, records.WORKSPACE_COLUMNS),
+    ("provider", PROVIDER, records.PROVIDER_COLUMNS),
+    ("model", MODEL, records.MODEL_COLUMNS),
+    ("virtual-model", VIRTUAL_MODEL, records.VIRTUAL_MODEL_COLUMNS),
 )
 
 
@@ -39,10 +39,10 @@ class SnapshotStore:
         async with self._database.read() as connection:
             incarnation, revision = await current_revision(connection)
             revision = revision if pinned is None else pinned
-            kind, table = _KINDS[position]
+            kind, table, columns = _KINDS[position]
             scope = table.c.name if table is WORKSPACE else table.c.workspace
             statement = (
-                select(table)
+                select(table.c.revision, *(table.c[column] for column in columns))
                 .where(tuple_(scope, table.c.name) > tuple_(workspace, name))
                 .order_by(scope, table.c.name)
                 .limit(limit)
@@ -60,7 +60,7 @@ class SnapshotStore:
                 operation="put",
                 index=index,
             )
-            found.append(SyncRecord.of(Change(envelope=envelope, payload=payload)))
+            found.append(SyncRecord(envelope=envelope, payload=payload.decode()))
         following: str | None = None
         if len(rows) == limit:
             last = rows[-1]
@@ -81,7 +81,10 @@ class SnapshotStore:
 
 async def _render(connection: AsyncConnection, table: Table, rows: list[Row]) -> list[Rendered]:
     if table is MODEL:
-        serving = await served_by(connection, ((row["workspace"], row["name"]) for row in rows))
+        serving: Serving = {}
+        if rows:
+            first, last = ((row["workspace"], row["name"]) for row in (rows[0], rows[-1]))
+            serving = await served_between(connection, first, last)
         return [records.model_record(row, serving.get((row["workspace"], row["name"]), ())) for row in rows]
     render = {
         WORKSPACE: records.workspace_record,
