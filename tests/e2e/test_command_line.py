@@ -4,7 +4,7 @@ import json
 import time
 
 from modelport import Modelport
-from modelport_testing.journeys import GATEWAY, register
+from modelport_testing.journeys import GATEWAY, own_workspace, register
 from modelport_testing.providers import Style
 from modelport_testing.terminal import Terminal
 from modelport_testing.upstreams import Upstream
@@ -64,8 +64,12 @@ def test_get_url_in_all_its_forms(
     assert terminal.nemo("inference", "get-url").ok() == f"{route}/openai/-/v1\n"
     assert terminal.nemo("inference", "get-url", "--provider", "p1").ok() == f"{route}/provider/p1/-\n"
     assert terminal.nemo("inference", "get-url", "--virtual-model", "m1").ok() == f"{route}/model/m1/-\n"
-    elsewhere = terminal.nemo("--workspace", "other", "inference", "get-url").ok()
-    assert elsewhere == f"{base_url}{GATEWAY}/other/openai/-/v1\n"
+    with own_workspace(base_url) as other:
+        elsewhere = terminal.nemo("--workspace", other, "inference", "get-url").ok()
+    assert elsewhere == f"{base_url}{GATEWAY}/{other}/openai/-/v1\n"
+    unknown = terminal.nemo("--workspace", "nobodys", "inference", "get-url")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "nobodys" in unknown.err
     for flag in ("--provider", "--virtual-model"):
         missing = terminal.nemo("inference", "get-url", flag, "nobody")
         assert (missing.code, missing.out) == (1, "")

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from modelport_cli.failures import reported
+from modelport_cli.failures import UsageError, reported
 from modelport_cli.session import GlobalFlags, OutputFormat, Session
 
 GLOBAL_PANEL = "Global options"
@@ -60,6 +61,21 @@ def group(help: str) -> typer.Typer:  # noqa: A002 (typer's name for it)
     return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+def _check_text(context: typer.Context) -> None:
+    """Refuse arguments whose bytes are no UTF-8, but as names of files. Raises UsageError, which names the argument."""
+    for one in context.command.params:
+        given = context.params.get(one.name or "")
+        for text in given if isinstance(given, list | tuple) else [given]:
+            # Python has such bytes as half characters.
+            if isinstance(text, str) and one.metavar not in _PATHS and re.search("[\ud800-\udfff]", text):
+                raise UsageError(
+                    f"{one.opts[0] if one.param_type_name == 'option' else one.metavar} is no text (UTF-8)"
+                )
+
+
+_PATHS = {"FILE", "FOLDER"}
+
+
 def _change_command(context: typer.Context, name: object) -> str | None:
     """Name the command beside the one that runs which changes a resource of this name."""
     beside = getattr(context.parent and context.parent.command, "commands", {})
@@ -98,6 +114,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
             session = Session(earlier.overridden_by(later), _change_command(typer_context, values.get("name")))
             try:
                 with reported(session):
+                    _check_text(typer_context)
                     body(session, **values)
             finally:
                 session.close()

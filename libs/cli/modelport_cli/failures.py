@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -45,7 +45,9 @@ def reported(session: Session) -> Iterator[None]:
         message, hint, code = describe(error, session)
         if session.flags.verbose:
             traceback.print_exc()
-        sys.stdout.flush()
+        # What cannot be written is said at the end of the program.
+        with suppress(OSError):
+            sys.stdout.flush()
         note(f"Error: {message}")
         if hint:
             note(f"Hint: {hint}")
@@ -61,7 +63,7 @@ def describe(error: Exception, session: Session) -> tuple[str, str | None, int]:
     # Loaded already wherever such an error can come from.
     from modelport import errors
 
-    if isinstance(error, errors.ConfigError):
+    if isinstance(error, errors.ConfigError | errors.ArgumentError):
         return error.message, error.hint, WRONG_USAGE
     if isinstance(error, errors.StatusError):
         return _status_message(error), _status_hint(error, session), FAILED
@@ -78,11 +80,11 @@ def describe(error: Exception, session: Session) -> tuple[str, str | None, int]:
         return error.message, hint, FAILED
     if isinstance(error, errors.ModelportError):
         return error.message, error.hint, FAILED
-    if isinstance(error, ValueError):
-        return str(error), None, WRONG_USAGE
     if isinstance(error, OSError):
         return str(error), None, FAILED
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # What a parser or a codec did not take stands in the text of its error, and may be a secret.
+    quotes = isinstance(error, ValueError)
+    text = type(error).__name__ if quotes or not str(error) else f"{type(error).__name__}: {error}"
     return f"unexpected: {text}", "This is a bug; --verbose shows where", FAILED
 
 
@@ -97,8 +99,10 @@ def _status_hint(error: "StatusError", session: Session) -> str | None:
     if error.status_code == 409:
         if "already exists" not in error.message:
             return None
-        change = f", or change what exists with `{session.change_command}`" if session.change_command else ""
-        return f"Choose another name{change}"
+        advice = [] if "choose another name" in error.message else ["choose another name"]
+        advice += [f"change what exists with `{session.change_command}`"] if session.change_command else []
+        text = ", or ".join(advice)
+        return text[:1].upper() + text[1:] or None
     if error.code in _TARGET_CODES:
         return "`nemo inference virtual-models get` says what its targets lack, `nemo inference providers list` why"
     return _HINTS.get(error.status_code)

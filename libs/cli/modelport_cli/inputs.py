@@ -1,7 +1,6 @@
 """What users give in flags, files and pipes."""
 
 import inspect
-import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from modelport_cli.failures import UsageError
+from modelport_cli.text import few
 
 MAX_INPUT_BYTES = 1024 * 1024
 
@@ -61,18 +61,12 @@ ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Where it exists, show
 
 def structured(text: str, flag: str) -> Any:
     """Parse JSON or YAML. Raises UsageError that names the flag and does not repeat the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    import yaml
+    from modelport.documents import DocumentError, parse
 
     try:
-        return yaml.load(text, Loader=_plain_loader())  # noqa: S506 (a subclass of SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-        raise UsageError(f"{flag} is neither JSON nor YAML{place}") from None
+        return parse(text)
+    except DocumentError as error:
+        raise UsageError(f"{flag} {error}") from None
 
 
 def mapping(text: str | None, flag: str) -> dict[str, Any] | None:
@@ -122,7 +116,15 @@ class FieldFlags(ABC):
     @staticmethod
     @abstractmethod
     def settable() -> Collection[str]:
-        """Name the fields that a user may set; of anything else in an input file nothing is sent."""
+        """Name the fields that a user may set."""
+
+    @staticmethod
+    @abstractmethod
+    def shown() -> Collection[str]:
+        """Name the fields that the platform shows: those of them that nobody may set are left out of what is sent.
+
+        So what `get` prints may be given back with changes.
+        """
 
     def fields(self) -> dict[str, Any]:
         """Return the fields: those of --input-file or --input-data, and over them the flags. Raises UsageError."""
@@ -131,13 +133,38 @@ class FieldFlags(ABC):
         flag = "--input-file" if self.input_file is not None else "--input-data"
         text = read_text(self.input_file, flag) if self.input_file is not None else self.input_data
         fields = mapping(text, flag) or {}
+        settable = self.settable()
+        # A misspelt field that is left out may mean more than all the others: without enabled_models all are enabled.
+        unknown = sorted(fields.keys() - settable - set(self.shown()))
+        if unknown:
+            raise UsageError(
+                f"{flag} has fields that there are not: {few(unknown, len(unknown))}",
+                f"There are: {', '.join(sorted(settable))}",
+            )
         for name, annotation in inspect.get_annotations(type(self)).items():
             value = getattr(self, name)
             if value is not None and value != []:
                 readers = [one.reader for one in annotation.__metadata__ if isinstance(one, Read)]
                 fields[name] = readers[0](value, f"--{name.replace('_', '-')}") if readers else value
-        settable = self.settable()
         return {name: value for name, value in fields.items() if name in settable}
+
+
+def valid_name(name: str | None) -> str | None:
+    """Check the name of a resource (docs/wire.md, 3.2). Raises BadParameter, which names the argument."""
+    from modelport_contracts.names import NAME_RULE, is_name
+
+    if name is not None and not is_name(name):
+        raise typer.BadParameter(f"not a valid name; a name has {NAME_RULE}")
+    return name
+
+
+def valid_virtual_model_name(name: str | None) -> str | None:
+    """Check the name of a virtual model, which may end in one `*`. Raises BadParameter, which names the argument."""
+    from modelport_contracts.names import NAME_RULE, is_virtual_model_name
+
+    if name is not None and not is_virtual_model_name(name):
+        raise typer.BadParameter(f"not a valid virtual model name; a name has {NAME_RULE}, or ends in one *")
+    return name
 
 
 def some_changes(fields: dict[str, Any]) -> dict[str, Any]:
@@ -201,16 +228,3 @@ def _not_empty(text: str, message: str, hint: str | None = None) -> str:
     if not stripped:
         raise UsageError(message, hint)
     return stripped
-
-
-def _plain_loader() -> Any:
-    """Make a YAML loader whose values are those of JSON: 2023-06-01 is text, not a date."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    return Loader

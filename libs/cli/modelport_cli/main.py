@@ -1,8 +1,9 @@
 """Entry point of the commands `modelport` and `nemo`."""
 
-import os
 import sys
 from pathlib import Path
+
+from modelport_cli.streams import discard_output, open_missing
 
 
 def run() -> None:
@@ -10,6 +11,7 @@ def run() -> None:
 
     130 after Ctrl-C, as shells have it.
     """
+    open_missing()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape, not an error.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -27,13 +29,23 @@ def run() -> None:
         if sys.stderr.isatty():
             # Below the ^C.
             print(file=sys.stderr)
+    except OSError as error:
+        code = _unwritten(error)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # `nemo ... | head`: what is left in the buffer has no reader, and Python would say so while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = code or 1
+    except OSError as error:
+        code = code or _unwritten(error)
+        discard_output()
     sys.exit(code if isinstance(code, int) or code is None else 1)
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that the output cannot be written, and return the exit code."""
+    discard_output()
+    # `nemo ... | head` knows that it has enough; a full disk is news.
+    if not isinstance(error, BrokenPipeError):
+        print(f"Error: the output cannot be written: {error.strerror}", file=sys.stderr)
+    return 1
 
 
 def program_name() -> str:

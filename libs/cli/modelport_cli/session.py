@@ -61,8 +61,8 @@ class Session:
         from modelport import config
 
         if not self.flags.base_url:
-            return config.resolve(workspace=self.flags.workspace)
-        found = config.resolve(base_url=self.checked_base_url, workspace=self.flags.workspace)
+            return config.resolve(workspace=self.checked_workspace)
+        found = config.resolve(base_url=self.checked_base_url, workspace=self.checked_workspace)
         return replace(found, origin="--base-url")
 
     @property
@@ -71,6 +71,13 @@ class Session:
         from modelport.config import check_base_url
 
         return check_base_url(self.flags.base_url, "--base-url") if self.flags.base_url else None
+
+    @property
+    def checked_workspace(self) -> str | None:
+        """What --workspace says, None without it. Raises ConfigError, which names the flag."""
+        from modelport.config import check_workspace
+
+        return check_workspace(self.flags.workspace, "--workspace") if self.flags.workspace else None
 
     @cached_property
     def client(self) -> "Modelport":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelport.calls import UNSET
     from modelport.client import AsyncModelport, Modelport
     from modelport.errors import (
+        ArgumentError,
         AuthenticationError,
         BadRequestError,
         ConfigError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNSET",
+    "ArgumentError",
     "AsyncEventStream",
     "AsyncModelport",
     "AsyncPage",
@@ -75,6 +77,7 @@ _HOMES = {
         "Modelport",
     ),
     "modelport.errors": (
+        "ArgumentError",
         "AuthenticationError",
         "BadRequestError",
         "ConfigError",

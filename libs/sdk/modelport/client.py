@@ -10,6 +10,7 @@ import httpx
 
 from modelport import config
 from modelport.calls import Call, parse_as
+from modelport.errors import ArgumentError
 from modelport.flows import Policy, exchange, perform
 from modelport.platform import ClusterInfo, PlatformStatus
 from modelport.resources.gateway import parse_any
@@ -197,7 +198,7 @@ _CLUSTER_INFO = Call("GET", "/cluster-info", parse_as(ClusterInfo))
 
 def _any_call(method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None) -> Call[Any]:
     if not path.startswith("/"):
-        raise ValueError("path must begin with a slash")
+        raise ArgumentError("path must begin with a slash")
     lowered = {name.lower(): value for name, value in (headers or {}).items()}
     return Call(method.upper(), path, parse_any, body=body, headers=lowered)
 

@@ -6,6 +6,7 @@ written. An argument goes before the environment, that before the file's current
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelport.errors import ConfigError
+from modelport_contracts.urls import url_problem
 
 DEFAULT_BASE_URL = "http://localhost:8080"
 DEFAULT_WORKSPACE = "default"
@@ -23,6 +25,12 @@ WORKSPACE_VARIABLE = "NMP_WORKSPACE"
 TOKEN_VARIABLE = "NMP_ACCESS_TOKEN"  # noqa: S105 (a variable's name)
 FILE_VARIABLE = "NMP_CONFIG_FILE"
 MASK = "********"
+
+_TOKEN = re.compile(r"[!-~]+")
+_USERINFO = re.compile(r"//[^/?#]*@")
+_MAY_HOLD_SECRETS = frozenset("@?#")
+_SHOWN_LENGTH = 200
+_MAX_HOST_LABEL = 63
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def resolve(
     token: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Connection:
-    """Find address, workspace and token. Raises ConfigError for a file or an address that cannot be used."""
+    """Find address, workspace and token. Raises ConfigError for one that cannot be used, and for such a file."""
     variables = os.environ if environ is None else environ
     path = config_path(variables)
     current = ConfigFile.load(path).current()
@@ -60,29 +68,83 @@ def resolve(
         (current.base_url, str(path)),
         (DEFAULT_BASE_URL, "the default"),
     ]
-    chosen, origin = next((address, origin) for address, origin in addresses if address)
+    workspaces = [
+        (workspace, "workspace"),
+        (variables.get(WORKSPACE_VARIABLE), WORKSPACE_VARIABLE),
+        (current.workspace, str(path)),
+        (DEFAULT_WORKSPACE, "the default"),
+    ]
+    tokens = [(token, "api_key"), (variables.get(TOKEN_VARIABLE), TOKEN_VARIABLE), (current.token, str(path))]
+    chosen, origin = _first(addresses)
+    chosen_token, token_origin = _first(tokens)
     assert chosen is not None
     return Connection(
         base_url=check_base_url(chosen, origin),
-        workspace=workspace or variables.get(WORKSPACE_VARIABLE) or current.workspace or DEFAULT_WORKSPACE,
-        token=token or variables.get(TOKEN_VARIABLE) or current.token,
+        workspace=check_workspace(*_first(workspaces)),
+        token=None if chosen_token is None else check_token(chosen_token, token_origin),
         origin=origin,
     )
 
 
-def check_base_url(text: str, origin: str = "base_url") -> str:
-    """Return the address without a slash at its end. Raises ConfigError unless it is http(s) with a host."""
-    try:
-        parts = urlsplit(text.strip())
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
+def _first(sources: list[tuple[str | None, str]]) -> tuple[Any, str]:
+    """Return the first value that is there, and where it is from; None where there is none."""
+    return next(((value, origin) for value, origin in sources if value), (None, ""))
+
+
+def check_token(text: str, origin: str) -> str:
+    """Return a token without the white space around it, such as a file's line end.
+
+    Raises ConfigError, which names where the token is from and never the token, unless it is one word of visible
+    ASCII: nothing else can be in a header (RFC 6750, 2.1).
+    """
+    token = text.strip(" \t\r\n")
+    if not token:
+        raise ConfigError(f"the token is empty (it is from {origin})")
+    if not _TOKEN.fullmatch(token):
         raise ConfigError(
-            f"{text!r} (from {origin}) is no address of a platform",
-            hint=f"It looks like {DEFAULT_BASE_URL}",
+            f"the token holds characters that no token has (it is from {origin})",
+            hint="A token is one word of letters, digits and signs, without spaces or line ends in it",
         )
-    return text.strip().rstrip("/")
+    return token
+
+
+def check_workspace(text: str, origin: str) -> str:
+    """Return a workspace's name. Raises ConfigError unless it is one, or `-`, which stands for all in lists."""
+    from modelport_contracts.names import ANY_WORKSPACE, NAME_RULE, is_name
+
+    if text != ANY_WORKSPACE and not is_name(text):
+        raise ConfigError(f"the workspace (it is from {origin}) is not a valid name", hint=f"A name has {NAME_RULE}")
+    return text
+
+
+def check_base_url(text: str, origin: str = "base_url") -> str:
+    """Return the address without a slash at its end. Raises ConfigError unless it is http(s) with a host alone.
+
+    An address that may hold a password or a key is not repeated in the error.
+    """
+    address = text.strip()
+    if _USERINFO.search(address):
+        raise ConfigError(
+            f"the address (from {origin}) must not hold a user name or password",
+            hint="A token is set with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
+        )
+    problem = url_problem(address) or _host_problem(address)
+    if problem:
+        quotable = len(text) <= _SHOWN_LENGTH and not _MAY_HOLD_SECRETS.intersection(text)
+        raise ConfigError(
+            f"{repr(text) if quotable else 'the address'} (from {origin}) is no address of a platform",
+            hint=f"It {problem}. It looks like {DEFAULT_BASE_URL}",
+        )
+    return address.rstrip("/")
+
+
+def _host_problem(address: str) -> str | None:
+    """Say what the encoding of host names does not take; None where nothing is wrong."""
+    host = urlsplit(address).hostname or ""
+    labels = host.removesuffix(".").split(".")
+    if ":" not in host and not all(0 < len(label) <= _MAX_HOST_LABEL for label in labels):
+        return f"names a host one part of which is empty or longer than {_MAX_HOST_LABEL} characters"
+    return None
 
 
 @dataclass(frozen=True)
@@ -105,19 +167,18 @@ class ConfigFile:
     @classmethod
     def load(cls, path: Path) -> "ConfigFile":
         """Read the file; one that does not exist is empty. Raises ConfigError for a damaged one."""
-        import yaml
+        from modelport.documents import DocumentError, parse_yaml
 
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = parse_yaml(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return cls(path, {})
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"the configuration file {path} is no YAML: {_place(error)}",
-                hint="Mend it, or move it away and use `nemo config set`",
-            ) from None
+        except DocumentError as error:
+            raise ConfigError(f"the configuration file {path} {error}", hint=_MEND) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"the configuration file {path} is no text (UTF-8)", hint=_MEND) from None
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
         file = cls(path, {} if content is None else content)
         file._check()
         return file
@@ -215,12 +276,18 @@ class ConfigFile:
         return entries
 
     def masked(self) -> dict[str, Any]:
-        """Return the content with every token masked, for display."""
+        """Return the content with every token masked, and what an address holds of a password, for display."""
         users = [
             {key: MASK if "token" in key and value else value for key, value in user.items()}
             for user in self.entries("users")
         ]
-        return {**self.content, "users": users}
+        clusters = [
+            {**cluster, "base_url": _USERINFO.sub(f"//{MASK}@", cluster["base_url"])}
+            if isinstance(cluster.get("base_url"), str)
+            else cluster
+            for cluster in self.entries("clusters")
+        ]
+        return {**self.content, "clusters": clusters, "users": users}
 
     def _find(self, section: str, name: Any) -> dict[str, Any] | None:
         return next((entry for entry in self.entries(section) if entry["name"] == name), None)
@@ -233,7 +300,7 @@ class ConfigFile:
         return entry
 
     def _check(self) -> None:
-        """Raise ConfigError unless the shape is the one this class relies on."""
+        """Raise ConfigError unless the shape is the one this class relies on; it never quotes the file."""
         sound = isinstance(self.content, dict)
         for section in ("clusters", "users", "contexts") if sound else ():
             entries = self.content.get(section) or []
@@ -243,11 +310,23 @@ class ConfigFile:
             raise ConfigError(
                 f"the configuration file {self.path} is not as expected: clusters, users and contexts are lists of "
                 "entries with a name",
-                hint="Mend it, or move it away and use `nemo config set`",
+                hint=_MEND,
             )
+        for section, members in _TEXTS.items():
+            for number, entry in enumerate(self.content.get(section) or [], 1):
+                for member in members:
+                    if not isinstance(entry.get(member), str | None):
+                        raise ConfigError(
+                            f"the configuration file {self.path} is not as expected: {member} of entry {number} of "
+                            f"{section} must be text",
+                            hint="Put it in quotes",
+                        )
 
 
-def _place(error: Exception) -> str:
-    """Say where YAML broke, without the line itself: it may hold a token."""
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "unreadable"
+_MEND = "Mend it, or move it away and use `nemo config set`"
+_TEXTS = {
+    "clusters": ("base_url",),
+    "users": ("type", "token"),
+    "contexts": ("cluster", "user", "workspace"),
+}
+"""What must be text where it is there, besides the names."""

@@ -28,6 +28,10 @@ class ConfigError(ModelportError):
     """The configuration file, an environment variable or an argument of the client cannot be used."""
 
 
+class ArgumentError(ModelportError, ValueError):
+    """An argument of a method cannot be used. The message is of the SDK's own words and never holds the argument."""
+
+
 class MissingDependencyError(ModelportError):
     """An optional package is not installed."""
 

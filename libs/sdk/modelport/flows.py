@@ -68,7 +68,8 @@ def exchange(call: Call[Any], policy: Policy, *, stream: bool = False) -> Flow[h
             response: httpx.Response = yield Send(call, stream)
         except httpx.TransportError as failure:
             error = connection_error(failure, policy.base_url)
-            error.__cause__ = failure
+            # Of a request that cannot be sent the library quotes what is wrong, which may be the token.
+            error.__cause__ = None if isinstance(failure, httpx.LocalProtocolError) else failure
             again = retries.retries_failure(call.method, failure)
             _log.debug("%s %s: %s", call.method, _path(call), error.message)
         except httpx.InvalidURL as failure:
@@ -104,6 +105,10 @@ def perform(call: Call[T], policy: Policy) -> Flow[T]:
 
 def connection_error(failure: httpx.TransportError, base_url: str) -> ConnectionFailedError:
     """Say what kept a reply from arriving, and what to do about it."""
+    if isinstance(failure, httpx.LocalProtocolError):
+        return ConnectionFailedError(
+            "the request cannot be sent: one of its headers holds characters that no header may have"
+        )
     reason = str(failure) or type(failure).__name__
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
         return ConnectionFailedError(

@@ -35,7 +35,7 @@ def retries_failure(method: str, error: httpx.TransportError) -> bool:
     """Say whether a failed connection calls for another attempt."""
     if isinstance(error, _NEVER_SENT):
         return True
-    if isinstance(error, httpx.TimeoutException | httpx.UnsupportedProtocol):
+    if isinstance(error, httpx.TimeoutException | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return False
     return method in _REPEATABLE
 

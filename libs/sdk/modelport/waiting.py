@@ -14,6 +14,8 @@ FIRST_POLL_S = 0.05
 SLOWEST_POLL_S = 1.0
 _POLL_GROWTH = 1.5
 LONGEST_WAIT_S = 10.0
+LONGEST_REQUEST_S = 60.0
+"""One look takes no longer, however long the wait may go on: sockets know no timeout without end."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses of a platform that is starting or restarting; any other ends the waiting (docs/wire.md, 1)."""
 
@@ -98,7 +100,7 @@ def wait_for_gateway(
 def _ask(call: Call[T], policy: Policy, watch: "_Stopwatch") -> Flow[T | None]:
     """Send a call once; None for a failure that may pass, which raises when time is up."""
     try:
-        timely = replace(call, max_retries=0, timeout=max(watch.left(), SLOWEST_POLL_S))
+        timely = replace(call, max_retries=0, timeout=min(max(watch.left(), SLOWEST_POLL_S), LONGEST_REQUEST_S))
         return (yield from perform(timely, policy))
     except ConnectionFailedError:
         if watch.is_over():

@@ -1,6 +1,7 @@
 """The command line as a process: exit codes, pipes, signals, and never a traceback."""
 
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -75,6 +76,9 @@ def test_the_platform_is_away(environment: dict[str, str]) -> None:
         ["secrets", "get", ""],
         ["--base-url", "nonsense", "secrets", "list"],
         ["secrets", "create", "k1", "--from-file", "-"],
+        ["secrets", "create", "k1", "--value", "\udcff"],
+        ["inference", "providers", "create", "p1", "--host-url", "http://x", "--default-extra-body", '{"a": "\udcff"}'],
+        ["--base-url", "http://u:SECRET@127.0.0.1:1", "secrets", "list"],
     ],
 )
 def test_wrong_usage(environment: dict[str, str], arguments: list[str]) -> None:
@@ -82,6 +86,60 @@ def test_wrong_usage(environment: dict[str, str], arguments: list[str]) -> None:
     assert (done.code, done.out) == (2, "")
     assert "Error: " in done.err
     assert "Traceback" not in done.err
+    assert "SECRET" not in done.err
+    assert "bug" not in done.err
+
+
+@pytest.mark.parametrize("token", ["SECRETTOK\nEN", " ", "SECRETT\u00f6K"])
+def test_a_token_that_cannot_be_is_not_shown(environment: dict[str, str], token: str) -> None:
+    environment["NMP_ACCESS_TOKEN"] = token
+    done = run_process("--verbose", "secrets", "list", environment=environment)
+    assert (done.code, done.out) == (2, "")
+    assert "(it is from NMP_ACCESS_TOKEN)" in done.err
+    assert "SECRET" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "closing", "code", "said"),
+    [
+        ("secrets list", ">&-", 0, ""),
+        ("secrets list", "2>&-", 0, ""),
+        ("secrets list", "<&- >&- 2>&-", 0, ""),
+        ("bogus", "2>&-", 2, ""),
+        ("--help", ">&-", 0, ""),
+        ("secrets create k1 --from-file -", "<&-", 2, "stdin is empty: there is no secret to store"),
+        ("secrets create k1", "<&-", 2, "no secret was given"),
+        ("chat gpt-4", "<&-", 2, "stdin is empty: there is nothing to ask"),
+    ],
+)
+def test_streams_that_are_not_there(
+    script: Script, environment: dict[str, str], command: str, closing: str, code: int, said: str
+) -> None:
+    script.on("GET", SECRETS, Reply(json=page(secret("k1"))))
+    line = f"exec {shlex.quote(sys.executable)} -m modelport_cli {command} {closing}"
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("command", ["--help", "secrets list"])
+def test_a_disk_that_is_full(script: Script, environment: dict[str, str], command: str) -> None:
+    script.on("GET", SECRETS, Reply(json=page(secret("k1"))))
+    line = f"exec {shlex.quote(sys.executable)} -m modelport_cli {command} >/dev/full"
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
+
+
+def test_a_working_directory_that_is_gone(environment: dict[str, str], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {gone} && rmdir {gone} && exec {shlex.quote(sys.executable)} -m modelport_cli services run --port 0"
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: the working directory does not exist any more: ")
 
 
 def test_a_wrong_format_and_a_wrong_address_are_named_by_their_flags(environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from modelport_testing import standin
 from modelport_testing.polling import eventually_sync
 from modelport_testing.running import free_port
-from modelport_testing.stack import LocalStack, is_running
+from modelport_testing.stack import READY_TIMEOUT_S, STOP_TIMEOUT_S, LocalStack, is_running
 
 SUPPORT = Path(__file__).parents[2] / "support"
 # What `nemo services run` calls, without the command line around it.
@@ -320,3 +320,32 @@ def test_only_secrets_sees_the_built_in_key(stacks: Stacks) -> None:
     assert gateway["ngc"] == ""
     assert facts(gateway["MODELPORT_SECRETS_URL"])["ngc"] == "nvapi-built-in"
     assert facts(gateway["MODELPORT_MODELS_URL"])["ngc"] == ""
+
+
+def test_a_reader_that_leaves_changes_nothing(stacks: Stacks, tmp_path: Path) -> None:
+    """As in `nemo services run | head -1`: the stack goes on, and ends as well as ever."""
+    stack = stacks.new()
+    errors = tmp_path / "errors.txt"
+    command = [sys.executable, "-m", "modelport_cli", "services", "run", "--port", "0", "--data-dir"]
+    with (
+        errors.open("wb") as output,
+        subprocess.Popen(
+            [*command, str(stack.data_dir)],
+            env=stack.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(b"Modelport is starting")
+            process.stdout.close()
+            # It is ready, and has said so to nobody.
+            eventually_sync(lambda: "gateway started" in stacks.journal, READY_TIMEOUT_S)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(STOP_TIMEOUT_S) == 0, errors.read_text()
+        finally:
+            process.kill()
+    assert errors.read_text() == ""

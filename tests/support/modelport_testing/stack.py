@@ -38,7 +38,7 @@ class LocalStack:
         self._port = port
         # Whoever runs the tests may have a key of their own: no test sends it anywhere.
         inherited = {name: value for name, value in os.environ.items() if name != "NGC_API_KEY"}
-        self._environment = inherited | dict(environment or {})
+        self.environment = inherited | dict(environment or {})
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,7 +85,7 @@ class LocalStack:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
 

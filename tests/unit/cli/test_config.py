@@ -68,6 +68,9 @@ def test_view_masks_tokens(file: Path) -> None:
         (["set"], "nothing to set"),
         (["set", "--base-url", "localhost:8080"], "is no address of a platform"),
         (["set", "--access-token", " "], "the token is empty"),
+        (["set", "--access-token", "a b"], "the token holds characters that no token has (it is from --access-token)"),
+        (["set", "--base-url", "http://u:p@x"], "must not hold a user name or password"),
+        (["set", "--workspace", "a/b"], "the workspace (it is from --workspace) is not a valid name"),
         (["set", "--activate", "--context"], "requires an argument"),
     ],
 )

@@ -64,6 +64,8 @@ def test_a_stream_is_shown_event_by_event(script: Script) -> None:
         (["openai", "post", "v1/x", "--body", "{", "--input-data", "{}"], "give one of"),
         (["openai", "post", "v1/x", "--body", "{"], "--body is neither JSON nor YAML"),
         (["openai", "get", "../../x"], "dot segments"),
+        (["openai", "get", "v1/models", "-f", "csv"], "a reply cannot be shown as csv"),
+        (["provider", "post", "v1/x", "p1", "--body", '{"stream": true}', "-f", "csv"], "cannot be shown as csv"),
         (["openai", "trace", "x"], "No such command"),
     ],
 )

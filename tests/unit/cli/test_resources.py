@@ -102,6 +102,18 @@ def test_deleting_a_secret_that_is_used(script: Script, users: list[str], total:
     assert json.loads(query["filter"][0]) == {"api_key_secret_name": "k1"}
 
 
+def test_deleting_a_secret_that_providers_trust_by(script: Script) -> None:
+    script.on("DELETE", f"{SECRETS}/ca1", Reply(204))
+    believer = provider("p1", options={"ca_secret_name": "ca1"})
+    other = provider("p2", options={"ca_secret_name": "ca2"})
+    script.on("GET", PROVIDERS, Reply(json=page()), Reply(json=page(believer, other, provider("p3"))))
+    deleted = nemo("secrets", "delete", "ca1")
+    assert deleted.code == 0
+    said, warned = deleted.err.splitlines()
+    assert said == "Secret ca1 is deleted."
+    assert warned.startswith("Warning: provider p1 names it as options.ca_secret_name: ")
+
+
 def test_a_provider_as_in_the_documentation(script: Script) -> None:
     script.on("POST", PROVIDERS, Reply(201, json=provider()))
     done = nemo(
@@ -177,6 +189,15 @@ def test_exist_ok(script: Script) -> None:
     assert refused.err == (
         "Error: it already exists (HTTP 409)\n"
         "Hint: Choose another name, or change what exists with `nemo inference providers update openai`\n"
+    )
+
+
+def test_advice_that_the_platform_gives_is_not_given_twice(script: Script) -> None:
+    message = "provider openai already exists; change it with PUT, or choose another name"
+    script.on("POST", PROVIDERS, Reply(409, json=error(409, "conflict", message), headers={"x-should-retry": "false"}))
+    refused = nemo("inference", "providers", "create", "openai", "--host-url", "http://x")
+    assert refused.err == (
+        f"Error: {message} (HTTP 409)\nHint: Change what exists with `nemo inference providers update openai`\n"
     )
 
 
@@ -384,6 +405,7 @@ def test_addresses(script: Script) -> None:
     assert nemo("inference", "get-url").out == f"{base}/openai/-/v1\n"
     assert nemo("inference", "get-url", "--provider", "openai").out == f"{base}/provider/openai/-\n"
     assert nemo("inference", "get-url", "--virtual-model", "gpt-4").out == f"{base}/model/gpt-4/-\n"
+    script.on("GET", f"{WORKSPACES}/team", Reply(json=workspace()))
     assert "/workspaces/team/openai" in nemo("inference", "get-url", "--workspace", "team").out
     assert json.loads(nemo("inference", "get-url", "-f", "json").out) == {"url": f"{base}/openai/-/v1"}
     both = nemo("inference", "get-url", "--provider", "a1", "--virtual-model", "b1")
@@ -398,10 +420,20 @@ def test_the_address_of_what_does_not_exist(script: Script, flag: str, path: str
     assert "'nope' does not exist (HTTP 404)" in done.err
 
 
+def test_the_address_of_a_workspace_that_does_not_exist(script: Script) -> None:
+    script.on("GET", f"{WORKSPACES}/nope", Reply(404, json=error(404, "not_found", "workspace nope does not exist")))
+    done = nemo("inference", "get-url", "--workspace", "nope")
+    assert (done.code, done.out) == (1, "")
+    assert "workspace nope does not exist (HTTP 404)" in done.err
+    assert nemo("inference", "get-url").code == 0
+    assert [one.path for one in script.requests] == [f"{WORKSPACES}/nope"]
+
+
 def test_addresses_while_the_platform_is_away() -> None:
     done = nemo("inference", "get-url", "--provider", "openai")
     assert (done.code, done.out) == (0, f"http://127.0.0.1:9{GATEWAY}/provider/openai/-\n")
     assert "Not checked whether it exists" in done.err
+    assert "base_url" not in done.err
     assert nemo("inference", "get-url").err == ""
 
 
@@ -461,3 +493,93 @@ def test_status_while_the_models_service_is_away(script: Script) -> None:
     done = nemo("status")
     assert done.code == 0
     assert "Providers cannot be listed: not yours" in done.err
+
+
+def test_a_hint_names_no_argument_of_the_sdk() -> None:
+    done = nemo("secrets", "list")
+    assert "--base-url or NMP_BASE_URL" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "known"),
+    [
+        (["inference", "providers", "create"], "enabled_models"),
+        (["inference", "providers", "update"], "enabled_models"),
+        (["inference", "virtual-models", "create"], "default_model_entity"),
+        (["models", "update"], "backend_format"),
+    ],
+)
+def test_a_field_that_there_is_not_is_named(script: Script, command: list[str], known: str) -> None:
+    fields = '{"host_url": "http://x", "enabld_models": ["SECRETVALUE"]}'
+    if "providers" not in command:
+        fields = '{"enabld_models": ["SECRETVALUE"]}'
+    for arguments, stdin in ((["--input-data", fields], ""), (["--input-file", "-"], fields)):
+        done = nemo(*command, "typo1", *arguments, stdin=stdin)
+        assert done.code == 2
+        assert done.err.startswith(
+            f"Error: {arguments[0]} has fields that there are not: enabld_models\nHint: There are: "
+        )
+        assert known in done.err
+        assert "SECRETVALUE" not in done.err
+    assert not script.requests
+
+
+def test_what_get_shows_may_be_given_back(script: Script) -> None:
+    script.on("GET", f"{PROVIDERS}/openai", Reply(json=provider()))
+    script.on("POST", PROVIDERS, Reply(201, json=provider("copy")))
+    shown = nemo("inference", "providers", "get", "openai", "-f", "yaml").out
+    assert nemo("inference", "providers", "create", "copy", "--input-file", "-", stdin=shown).code == 0
+    sent = script.asked("POST", PROVIDERS)[0].json
+    assert (sent["name"], sent["host_url"], "status" in sent) == ("copy", provider()["host_url"], False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["secrets", "get", "a/b"],
+        ["secrets", "create", "A", "--value", "v"],
+        ["secrets", "delete", "a\nb"],
+        ["inference", "providers", "get", "a--b"],
+        ["inference", "virtual-models", "get", "a*b"],
+        ["inference", "get-url", "--provider", "a/b"],
+        ["inference", "get-url", "--virtual-model", "a/b"],
+        ["inference", "gateway", "provider", "get", "v1/models", "a/b"],
+        ["inference", "gateway", "model", "get", "v1/models", "--name", "a/b"],
+        ["inference", "gateway", "provider", "ready", "x"],
+        ["models", "get", "gpt-4-"],
+        ["workspaces", "get", ".."],
+        ["wait", "inference", "provider", "a b"],
+        ["chat", "gpt-4", "Hi", "--provider", "a/b"],
+        ["--workspace", "a\nb", "secrets", "list"],
+        ["config", "set", "--workspace", "a/b"],
+    ],
+)
+def test_a_name_that_cannot_be(script: Script, command: list[str]) -> None:
+    done = nemo(*command)
+    assert (done.code, done.out) == (2, "")
+    assert "not a valid" in done.err
+    assert "a lower-case letter first" in done.err
+    assert not script.requests
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{a: !!int SECRETVALUE77}",
+        "{a: !!binary aGVsbG8=}",
+        "{a: !!timestamp SECRETVALUE77}",
+        "{a: &x [*x]}",
+        '{"a": ' + "[" * 500 + "]" * 500 + "}",
+        '{"a": "\\ud800"}',
+        '{"a": "\udcff"}',
+        "{a: " + "9" * 5000 + "}",
+        '{"a": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_body_that_json_cannot_hold(script: Script, text: str) -> None:
+    done = nemo("inference", "providers", "create", "p1", "--host-url", "http://x", "--default-extra-body", text)
+    assert done.code == 2
+    assert done.err.startswith("Error: --default-extra-body ")
+    assert len(done.err) < 100
+    assert "SECRETVALUE77" not in done.err
+    assert not script.requests

@@ -14,6 +14,7 @@ from modelport_testing.nemo import run_here as nemo
         ([], "70000", "MODELPORT_PORT is '70000', which is no port"),
         (["--port", "70000"], "", "--port"),
         (["--gateways", "0"], "", "--gateways"),
+        (["--data-dir", ""], "", "--data-dir is empty"),
     ],
 )
 def test_wrong_usage(

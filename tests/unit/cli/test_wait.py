@@ -1,3 +1,5 @@
+import pytest
+
 from modelport_testing.nemo import run_here as nemo
 from modelport_testing.scripted import Reply, Script, error, provider
 
@@ -35,3 +37,17 @@ def test_a_platform_that_is_away() -> None:
     done = nemo(*WAIT, "--timeout", "0")
     assert done.code == 1
     assert "cannot reach the platform" in done.err
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e20", "604801", "-1"])
+def test_a_timeout_that_no_clock_has(seconds: str) -> None:
+    done = nemo(*WAIT, "--timeout", seconds)
+    assert (done.code, done.out) == (2, "")
+    assert "--timeout" in done.err
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e300", "0"])
+def test_an_interval_that_no_clock_has(seconds: str) -> None:
+    done = nemo("status", "--watch", "--interval", seconds)
+    assert (done.code, done.out) == (2, "")
+    assert "--interval" in done.err

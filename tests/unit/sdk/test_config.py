@@ -1,4 +1,5 @@
 import stat
+import traceback
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,117 @@ def test_a_missing_current_context(tmp_path: Path) -> None:
 def test_addresses_that_cannot_be(text: str) -> None:
     with pytest.raises(ConfigError, match="no address of a platform"):
         check_base_url(text)
+
+
+@pytest.mark.parametrize("token", ["SECRETTOK\nEN", "SECRETTOK EN", "SECRETT\u00f6K", "SECRETTOK\x7f", " ", "\r\n"])
+def test_a_token_that_no_header_can_carry_is_refused_by_its_source(tmp_path: Path, token: str) -> None:
+    path = tmp_path / "c.yaml"
+    environ = {"NMP_CONFIG_FILE": str(path)}
+    stored = ConfigFile.load(path)
+    stored.set("default", token=token)
+    stored.save()
+    for source, arguments in (
+        ("api_key", {"token": token, "environ": environ}),
+        ("NMP_ACCESS_TOKEN", {"environ": {**environ, "NMP_ACCESS_TOKEN": token}}),
+        (str(path), {"environ": environ}),
+    ):
+        with pytest.raises(ConfigError, match=r"the token (is empty|holds characters)") as caught:
+            resolve(**arguments)
+        assert f"(it is from {source})" in caught.value.message
+        assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_line_end_of_a_token_is_dropped(tmp_path: Path) -> None:
+    environ = {"NMP_CONFIG_FILE": str(tmp_path / "none.yaml"), "NMP_ACCESS_TOKEN": "t0ken\r\n"}
+    assert resolve(environ=environ).token == "t0ken"
+
+
+@pytest.mark.parametrize("text", ["http://u:SECRET@127.0.0.1:1", "https://SECRET@x", "http://:SECRET@x/p"])
+def test_an_address_with_a_password_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ConfigError, match="must not hold a user name or password") as caught:
+        check_base_url(text, "--base-url")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["u:SECRET@127.0.0.1:1", "http://x?key=SECRET", "http://x#SECRET", "http://x/\nSECRET@"]
+)
+def test_an_address_that_may_hold_a_secret_is_not_repeated(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no address of a platform") as caught:
+        check_base_url(text)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("http://" + "a" * 300 + ".x", "longer than 63 characters"),
+        ("http://a..x", "a host one part of which is empty"),
+        ("http://x y", "characters that no URL has"),
+        ("http://x:99999", "is not a URL"),
+        ("http://x:0", "port from 1 to 65535"),
+        ("ftp://x", "must begin with http:// or https://"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(text: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match="no address of a platform") as caught:
+        check_base_url(text)
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["http://[::1]:8080", "http://127.0.0.1", "https://a.example/prefix/", "http://a_b:1"])
+def test_addresses_that_can_be(text: str) -> None:
+    assert check_base_url(text) == text.rstrip("/")
+
+
+def test_a_stored_password_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("clusters: [{name: a, base_url: 'http://u:SECRET@x:1/p'}]\n")
+    shown = ConfigFile.load(path).masked()
+    assert shown["clusters"][0]["base_url"] == "http://********@x:1/p"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "A", "x"])
+def test_a_workspace_that_is_no_name(tmp_path: Path, name: str) -> None:
+    environ = {"NMP_CONFIG_FILE": str(tmp_path / "none.yaml"), "NMP_WORKSPACE": name}
+    with pytest.raises(ConfigError, match=r"the workspace \(it is from NMP_WORKSPACE\) is not a valid name"):
+        resolve(environ=environ)
+    assert resolve(workspace="-", environ=environ).workspace == "-"
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("clusters: [{name: a, base_url: 7777}]", "base_url of entry 1 of clusters"),
+        ("contexts: [{name: a, workspace: 7777}]", "workspace of entry 1 of contexts"),
+        ("contexts: [{name: a}, {name: b, cluster: [7777]}]", "cluster of entry 2 of contexts"),
+        ("users: [{name: a, token: 7777}]", "token of entry 1 of users"),
+    ],
+)
+def test_what_must_be_text_is_named_and_not_quoted(tmp_path: Path, content: str, place: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=f"{place} must be text") as caught:
+        ConfigFile.load(path)
+    assert "7777" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a: !!int SECRET", "a: !!binary aGVsbG8=", "a: !!timestamp SECRET", "a: &x [*x]", "[" * 5000, "a: " + "9" * 5000],
+)
+def test_what_yaml_can_hold_and_a_file_may_not(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="the configuration file") as caught:
+        ConfigFile.load(path)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "SECRET" not in shown
+    assert "999" not in shown
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match=r"is no text \(UTF-8\)"):
+        ConfigFile.load(path)

@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+import traceback
 
 import httpx
 import pytest
@@ -267,3 +268,18 @@ def test_all_errors_have_one_base() -> None:
     assert issubclass(ConfigError, ModelportError)
     assert issubclass(RequestTimedOutError, ConnectionFailedError)
     assert issubclass(NotFoundError, StatusError)
+
+
+def test_a_header_that_cannot_be_sent_is_not_repeated(script: Script) -> None:
+    headers = {"authorization": "Bearer SECRETTOK\nEN"}
+    with Modelport(script.url) as client, pytest.raises(ConnectionFailedError, match="cannot be sent") as caught:
+        client.request("GET", "/status", headers=headers)
+    assert "SECRETTOK" not in "".join(traceback.format_exception(caught.value))
+    assert not script.requests
+
+
+@pytest.mark.parametrize("token", ["SECRETTOK\r\nEN", " ", "SECRETT\u00f6K"])
+def test_a_client_refuses_a_token_that_cannot_be(script: Script, token: str) -> None:
+    with pytest.raises(ConfigError, match=r"the token .* \(it is from api_key\)") as caught:
+        Modelport(script.url, api_key=token)
+    assert "SECRET" not in str(caught.value)

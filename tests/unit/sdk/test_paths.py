@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport import paths
+from modelport import ArgumentError, paths
 from modelport.calls import json_body, list_query
 from modelport.scope import Scope
 
@@ -73,3 +73,16 @@ def test_list_queries() -> None:
         ("verbose", "true"),
     ]
     assert list_query(filter='name~"a"') == [("filter", 'name~"a"')]
+
+
+@pytest.mark.parametrize("text", ["v1/../SECRET", "v1/SECRET\udcff"])
+def test_a_tail_that_is_refused_is_not_repeated(text: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        paths.trailing(text)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_parameter_that_is_no_text_is_not_repeated() -> None:
+    with pytest.raises(ArgumentError, match="name is no text") as caught:
+        paths.segment("SECRET\udcff", "name")
+    assert "SECRET" not in str(caught.value)

@@ -43,6 +43,7 @@ def test_statuses(method: str, status: int, headers: dict[str, str], again: bool
         ("GET", httpx.RemoteProtocolError("cut"), True),
         ("GET", httpx.ReadTimeout("slow"), False),
         ("GET", httpx.UnsupportedProtocol("ftp"), False),
+        ("GET", httpx.LocalProtocolError("illegal header"), False),
     ],
 )
 def test_failures(method: str, error: httpx.TransportError, again: bool) -> None:

@@ -108,3 +108,10 @@ def test_the_gateway_is_asked_for_what_was_last_seen_and_told_to_wait(script: Sc
     client.models.wait_for_provider("openai", timeout=30)
     [asked] = script.asked("GET", READY)
     assert asked.query == {"revision": ["models.43"], "wait": ["10"]}
+
+
+@pytest.mark.parametrize("seconds", [1e20, float("inf")])
+def test_a_wait_without_end(script: Script, client: Modelport, seconds: float) -> None:
+    script.on("GET", PROVIDER, Reply(json=provider(status="CREATED")), Reply(json=provider()))
+    script.on("GET", READY, Reply(404), IS_READY)
+    assert client.models.wait_for_provider("openai", timeout=seconds) is True

@@ -11,7 +11,7 @@ import typer
 from modelport_cli.command import command
 from modelport_cli.dialects import AnthropicMessages, ChatOptions, Dialect, Message, OpenAIChat
 from modelport_cli.failures import CommandError, UsageError, describe
-from modelport_cli.inputs import read_text
+from modelport_cli.inputs import read_text, valid_name
 from modelport_cli.output import show_value
 from modelport_cli.session import OutputFormat, Session
 from modelport_cli.text import note, printable
@@ -27,7 +27,10 @@ Prompt = Annotated[
     str | None, typer.Argument(metavar="[PROMPT]", help="Without it: stdin if piped, else a conversation.")
 ]
 Provider = Annotated[
-    str | None, typer.Option("--provider", metavar="NAME", help="Ask this provider; else whichever serves MODEL.")
+    str | None,
+    typer.Option(
+        "--provider", metavar="NAME", help="Ask this provider; else whichever serves MODEL.", callback=valid_name
+    ),
 ]
 SystemMessage = Annotated[str | None, typer.Option("--system-message", metavar="TEXT", help="Said beforehand.")]
 Temperature = Annotated[float | None, typer.Option("--temperature", min=0, max=2, metavar="NUMBER", help="0 to 2.")]

@@ -29,7 +29,7 @@ def set_(
     activate: Annotated[bool, typer.Option("--activate", help="Make that context the current one.")] = False,
 ) -> None:
     """Keep --base-url, --workspace or --access-token in a context, which is made if need be."""
-    from modelport.config import DEFAULT_CONTEXT, ConfigFile, config_path
+    from modelport.config import DEFAULT_CONTEXT, ConfigFile, check_token, config_path
 
     flags = session.flags
     if flags.base_url is None and flags.workspace is None and access_token is None and not activate:
@@ -37,9 +37,9 @@ def set_(
     file = ConfigFile.load(config_path(os.environ))
     name = context or file.current_context or DEFAULT_CONTEXT
     token = _token() if access_token == "-" else access_token  # noqa: S105 (stdin's name)
-    if token is not None and not token.strip():
-        raise UsageError("the token is empty")
-    file.set(name, base_url=session.checked_base_url, workspace=flags.workspace, token=token and token.strip())
+    if token is not None:
+        token = check_token(token, "--access-token")
+    file.set(name, base_url=session.checked_base_url, workspace=session.checked_workspace, token=token)
     if activate:
         file.use(name)
     file.save()

@@ -7,7 +7,7 @@ import typer
 
 from modelport_cli.command import command, group
 from modelport_cli.failures import UsageError
-from modelport_cli.inputs import InputData, InputFile, read_text, structured
+from modelport_cli.inputs import InputData, InputFile, read_text, structured, valid_name, valid_virtual_model_name
 from modelport_cli.output import show_item, show_value
 from modelport_cli.session import OutputFormat, Session
 
@@ -26,6 +26,8 @@ Body = Annotated[str | None, typer.Option("--body", metavar="TEXT", help="The re
 
 
 def _declare_named(methods: Any, kind: str, http_method: str) -> None:
+    check = valid_name if kind == "provider" else valid_virtual_model_name
+
     def send(
         session: Session,
         trailing: Trailing,
@@ -40,6 +42,7 @@ def _declare_named(methods: Any, kind: str, http_method: str) -> None:
         target = name or name_argument
         if not target:
             raise UsageError(f"--name is missing: the {kind} to send it to")
+        check(target)
         route = getattr(session.client_with(timeout=_TIMEOUT_S).inference.gateway, kind)
         _send(session, getattr(route, http_method), trailing, _body(body, input_file, input_data), name=target)
 
@@ -74,7 +77,9 @@ for _method in ("get", "post", "put", "patch", "delete"):
 
 
 @command(provider, "ready")
-def ready(session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="The provider.")]) -> None:
+def ready(
+    session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="The provider.", callback=valid_name)]
+) -> None:
     """Ask whether the gateway can route to a provider."""
     show_item(session, session.client.inference.gateway.provider.ready(name))
 
@@ -91,6 +96,8 @@ def _body(body: str | None, input_file: str | None, input_data: str | None) -> A
 
 
 def _send(session: Session, method: Any, trailing: str, body: Any, **target: str) -> None:
+    if session.flags.output_format is OutputFormat.CSV:
+        raise UsageError("a reply cannot be shown as csv", "json, yaml and raw show all of it")
     if isinstance(body, dict) and body.get("stream") is True:
         with method(trailing, body=body, stream=True, **target) as events:
             for event in events:

@@ -18,6 +18,7 @@ from modelport_cli.inputs import (
     Read,
     mapping,
     some_changes,
+    valid_name,
 )
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
@@ -25,7 +26,7 @@ from modelport_cli.text import note
 
 app = group("Model entities: what providers serve, under the platform's names.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", callback=valid_name)]
 BackendFormat = Annotated[
     str | None,
     typer.Option("--backend-format", metavar="FORMAT", help="OPENAI_CHAT or ANTHROPIC_MESSAGES."),
@@ -57,6 +58,12 @@ class ModelFlags(FieldFlags):
         from modelport_contracts.resources.models import ModelFields
 
         return ModelFields.model_fields.keys()
+
+    @staticmethod
+    def shown() -> Collection[str]:
+        from modelport_contracts.resources.models import Model
+
+        return Model.model_fields.keys()
 
 
 _COLUMNS = {

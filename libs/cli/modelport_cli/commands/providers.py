@@ -22,6 +22,7 @@ from modelport_cli.inputs import (
     mapping,
     require,
     some_changes,
+    valid_name,
 )
 from modelport_cli.output import Columns, Record, show_item, show_list
 from modelport_cli.session import Session
@@ -29,7 +30,7 @@ from modelport_cli.text import note
 
 app = group("Model providers: where models are, and how to reach them.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.", callback=valid_name)]
 HostUrl = Annotated[
     str | None, typer.Option("--host-url", metavar="URL", help="Where it is, such as https://api.openai.com/v1.")
 ]
@@ -99,6 +100,12 @@ class ProviderFlags(FieldFlags):
         from modelport_contracts.resources.providers import ProviderUpdate
 
         return ProviderUpdate.model_fields.keys() - {"model_deployment_id", "auth_context"}
+
+    @staticmethod
+    def shown() -> Collection[str]:
+        from modelport_contracts.resources.providers import Provider
+
+        return Provider.model_fields.keys()
 
 
 def _model_count(provider: Record) -> int:

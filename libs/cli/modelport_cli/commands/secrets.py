@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelport_cli.command import command, group
-from modelport_cli.inputs import Description, FromFile, ListFlags, Value, secret_value
+from modelport_cli.inputs import Description, FromFile, ListFlags, Value, secret_value, valid_name
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
 from modelport_cli.text import FEW, few, note
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 app = group("API keys and the like: stored once, named by providers, never shown again.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name.", callback=valid_name)]
+_MOST_AT_ONCE = 1000
 _COLUMNS = {"NAME": "name", "WORKSPACE": "workspace", "DESCRIPTION": "description", "UPDATED": "updated_at"}
 
 
@@ -70,10 +71,17 @@ def delete(session: Session, name: Name) -> None:
     """Delete a secret. Providers that name it answer 424 from then on."""
     session.client.secrets.delete(name)
     note(f"Secret {name} is deleted.")
+    mend = "store it again, or give another with `nemo inference providers update`"
     users, count = _users(session.client, name)
     if users:
-        who = f"provider {users[0]} names" if count == 1 else f"providers {few(users, count)} name"
-        note(f"Warning: {who} it: store it again, or give another with `nemo inference providers update`")
+        note(f"Warning: {_who(users, count)} it: {mend}")
+    believers = _believers(session.client, name)
+    if believers:
+        note(f"Warning: {_who(believers, len(believers))} it as options.ca_secret_name: {mend}")
+
+
+def _who(users: list[str], count: int) -> str:
+    return f"provider {users[0]} names" if count == 1 else f"providers {few(users, count)} name"
 
 
 def _users(client: "Modelport", secret: str) -> tuple[list[str], int]:
@@ -85,3 +93,17 @@ def _users(client: "Modelport", secret: str) -> tuple[list[str], int]:
     except ModelportError:
         return [], 0
     return [one.name for one in found.data], found.pagination.total_results
+
+
+def _believers(client: "Modelport", secret: str) -> list[str]:
+    """Return the providers whose certificate authority a secret holds; none where nobody can say.
+
+    Options are no field to filter by, so this looks at every provider of the workspace.
+    """
+    from modelport import ModelportError
+
+    try:
+        listed = list(client.inference.providers.list(sort="name", page_size=_MOST_AT_ONCE))
+    except ModelportError:
+        return []
+    return [one.name for one in listed if one.options is not None and one.options.ca_secret_name == secret]

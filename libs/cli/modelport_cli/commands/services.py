@@ -26,7 +26,7 @@ def run(
         ),
     ] = None,
     data_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--data-dir", metavar="FOLDER", help="Where data live: MODELPORT_DATA_DIR, else .modelport."),
     ] = None,
     gateways: Annotated[int, typer.Option("--gateways", min=1, metavar="N", help="How many gateway processes.")] = 1,
@@ -34,7 +34,10 @@ def run(
     """Run the whole platform in the foreground; Ctrl-C stops all of it."""
     from modelport_cli.stack.command import run as run_stack
 
-    folder = data_dir or Path(os.environ.get("MODELPORT_DATA_DIR") or DEFAULT_DATA_DIR)
+    # The empty text would be the working directory.
+    if data_dir == "":
+        raise UsageError("--data-dir is empty", "Name a folder, or leave the flag out")
+    folder = Path(data_dir or os.environ.get("MODELPORT_DATA_DIR") or DEFAULT_DATA_DIR)
     raise typer.Exit(run_stack(_port(port), folder, gateways))
 
 

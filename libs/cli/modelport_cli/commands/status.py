@@ -19,7 +19,17 @@ _MESSAGE_LENGTH = 200
 _CLEAR = "\x1b[H\x1b[2J"
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")]
-Interval = Annotated[float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Between two looks.")]
+MAX_INTERVAL_S = 24 * 3600
+Interval = Annotated[
+    float,
+    typer.Option(
+        "--interval",
+        min=0.1,
+        max=MAX_INTERVAL_S,
+        metavar="SECONDS",
+        help="Between two looks; a day is the longest.",
+    ),
+]
 
 
 def add_to(root: typer.Typer) -> None:

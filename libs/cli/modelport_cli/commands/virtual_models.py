@@ -18,6 +18,7 @@ from modelport_cli.inputs import (
     items,
     mapping,
     some_changes,
+    valid_virtual_model_name,
 )
 from modelport_cli.output import Columns, Record, show_item, show_list
 from modelport_cli.session import Session
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
 app = group("Virtual models: stable names that applications call, whatever serves them.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The virtual model's name; it may end in one *.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The virtual model's name; it may end in one *.", callback=valid_virtual_model_name
+    ),
+]
 Models = Annotated[
     str | None,
     typer.Option("--models", metavar="LIST", help='Targets, such as \'[{"model": "default/gpt-4"}]\'. JSON or YAML.'),
@@ -78,6 +84,12 @@ class VirtualModelFlags(FieldFlags):
         from modelport_contracts.resources.virtual_models import VirtualModelFields
 
         return VirtualModelFields.model_fields.keys()
+
+    @staticmethod
+    def shown() -> Collection[str]:
+        from modelport_contracts.resources.virtual_models import VirtualModel
+
+        return VirtualModel.model_fields.keys()
 
 
 _AT_ONCE = 50

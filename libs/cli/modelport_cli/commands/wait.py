@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelport_cli.command import command, group
+from modelport_cli.inputs import valid_name
 from modelport_cli.session import Session
 from modelport_cli.text import note
 
 if TYPE_CHECKING:
     from modelport_contracts.resources.providers import Provider
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.")]
-Timeout = Annotated[float, typer.Option("--timeout", "-t", min=0, metavar="SECONDS", help="How long at most.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name.", callback=valid_name)]
+MAX_TIMEOUT_S = 7 * 24 * 3600
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        "-t",
+        min=0,
+        max=MAX_TIMEOUT_S,
+        metavar="SECONDS",
+        help="How long at most; a week is the longest.",
+    ),
+]
 
 
 def add_to(root: typer.Typer) -> None:

@@ -6,14 +6,14 @@ import typer
 
 from modelport_cli.command import command, group
 from modelport_cli.failures import UsageError
-from modelport_cli.inputs import Description, ExistOk, ListFlags
+from modelport_cli.inputs import Description, ExistOk, ListFlags, valid_name
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
 from modelport_cli.text import note
 
 app = group("Workspaces: what secrets, providers and models live in.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name.", callback=valid_name)]
 _COLUMNS = {"NAME": "name", "DESCRIPTION": "description", "CREATED": "created_at"}
 
 

@@ -1,7 +1,8 @@
 """What the person in front of the stack sees: a line a part, then how to use it. What services log is in files."""
 
 import shlex
-import sys
+
+from modelport_cli.streams import discard_output
 
 DEFAULT_PORT = 8080
 
@@ -15,7 +16,7 @@ class Console:
             print(line, flush=True)
         except OSError:
             # The terminal is gone: later writes go nowhere, and Python's own flush at exit must not fail either.
-            sys.stdout = None
+            discard_output()
 
     def part_ready(self, name: str, address: str, pid: int, seconds: float) -> None:
         """Print that a part has become ready, and after how long."""

@@ -90,7 +90,13 @@ def open_data_folder(root: Path) -> DataFolder:
         StackError: the folder is in use, is not ours, is newer than this program, or cannot be written.
 
     """
-    root = root.expanduser().absolute()
+    try:
+        root = root.expanduser().absolute()
+    except FileNotFoundError:
+        raise StackError(
+            "the working directory does not exist any more: change to one that does, or name a folder by its whole"
+            " path with --data-dir or MODELPORT_DATA_DIR"
+        ) from None
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_ours(root)

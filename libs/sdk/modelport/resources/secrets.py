@@ -3,6 +3,7 @@
 from modelport import paths
 from modelport.calls import UNSET, Call, Filter, Unset
 from modelport.collection import Collection
+from modelport.errors import ArgumentError
 from modelport.methods import (
     AsyncResource,
     Resource,
@@ -34,7 +35,7 @@ def create(
     With `exist_ok` a secret of that name is returned as it is; its value is not changed.
     """
     if (value is None) == (data is None):
-        raise ValueError("give the secret's text as value= (or data=)")
+        raise ArgumentError("give the secret's text as value= (or data=)")
     text = value if value is not None else data
     members = {"name": name, "value": text, "description": description}
     return _SECRETS.create(scope, workspace, members, exist_ok=exist_ok)
@@ -71,7 +72,7 @@ def update(
 ) -> Call[Secret]:
     """Change what is named. A new value is in use by every gateway within a second."""
     if value is not None and data is not None:
-        raise ValueError("give the secret's text as value= or data=, not both")
+        raise ArgumentError("give the secret's text as value= or data=, not both")
     text = value if value is not None else data
     members = {"value": UNSET if text is None else text, "description": description}
     return _SECRETS.patch(scope, workspace, name, members)
