@@ -129,11 +129,12 @@ class Connection(asyncio.Protocol):
     def check(self) -> None:
         """Drop the connection if a reply is overdue; ask for a sign of life if it has been quiet.
 
-        Called every now and then by whoever keeps the connection: a cut that sends no packet is noticed only so.
+        Called every now and then by whoever keeps the connection: a cut that sends no packet is noticed only so. While
+        anything comes nothing is cut, however far down a long queue the reply is: replies come in order.
         """
         now = self._clock()
         if self._waiting:
-            if now - self._waiting[0][1] > TIMEOUT_S:
+            if now - max(self._waiting[0][1], self._heard_at) > TIMEOUT_S:
                 self.abort()
         elif now - self._heard_at >= QUIET_S:
             with contextlib.suppress(ConnectionLostError):

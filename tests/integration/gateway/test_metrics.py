@@ -213,8 +213,9 @@ async def test_a_slow_body_is_not_the_gateways_time(
         assert (await client.read_response()).status == 200
     seen = await when_ended(url, 1)
     assert seen.value(REQUESTS, route="model") == 1
-    assert seen.value("modelport_gateway_request_duration_seconds_sum") >= 0.4
-    assert seen.value("modelport_gateway_overhead_duration_seconds_sum") < 0.4
+    # the gateway's time begins a moment after the client's
+    assert seen.value("modelport_gateway_request_duration_seconds_sum") >= 0.35
+    assert seen.value("modelport_gateway_overhead_duration_seconds_sum") < 0.35
 
 
 async def test_a_route_that_redis_was_asked_for(gateway: Gateway, table: MemoryTable, url: str) -> None:
