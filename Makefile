@@ -23,7 +23,7 @@ up: install  ## install what is needed and run the whole platform here, in the f
 install: $(VENV)/installed-runtime  ## install it into .venv without running it
 
 test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k name" passes options to pytest
-	@$(BIN)/python -m pytest -n 2 -m "not published_client and not compose" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not published_client and not compose" --durations=25 $(ARGS)
 
 test-published-client: $(VENV)/installed-dev  ## run the published nemo-platform client against it (downloads 0.5 GB, once)
 	@MODELPORT_PUBLISHED_CLIENT=`$(BIN)/python tools/published_client.py` && export MODELPORT_PUBLISHED_CLIENT && \
