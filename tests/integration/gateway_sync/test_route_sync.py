@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from modelport_contracts.records import IndexEntry, listing_index
-from modelport_routing import TableAwayError, keys
+from modelport_routing import RouteWriter, TableAwayError, keys
 from modelport_testing.polling import eventually
 from modelport_testing.servers import NatsServer, ValkeyServer
 from modelport_testing.syncing import Sources, StartGateway
@@ -130,6 +130,27 @@ async def test_changes_during_a_rebuild_are_not_lost(
         await eventually(lambda: gateway.shows(truth), ignoring=(TableAwayError,))
         for key in set(MODELS) - set(truth):
             assert await eventually(lambda key=key: gateway.lacks(key))  # type: ignore[misc]
+
+
+async def test_a_table_emptied_as_soon_as_it_was_begun_is_begun_again(
+    published: Sources, start_gateway: StartGateway, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, emptied = RouteWriter.begin_epoch, 0
+
+    async def begin_and_empty(self: RouteWriter, seen: str | None, random_part: str) -> str:
+        nonlocal emptied
+        epoch = await begin(self, seen, random_part)
+        if emptied < 3:
+            emptied += 1
+            await redis.flushall()
+        return epoch
+
+    monkeypatch.setattr(RouteWriter, "begin_epoch", begin_and_empty)
+    truth = await fill(published)
+    async with start_gateway() as gateway:
+        await gateway.whole()
+        assert emptied == 3
+        await eventually(lambda: gateway.shows(truth), ignoring=(TableAwayError,))
 
 
 async def test_one_source_is_rebuilt_while_the_other_is_away(sources: Sources, start_gateway: StartGateway) -> None:

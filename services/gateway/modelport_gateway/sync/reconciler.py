@@ -108,7 +108,7 @@ class Reconciler:
     async def turn(self) -> float:
         """Do what is due once; return for how long not to look again, 0 for until woken.
 
-        Raises SourceAwayError and TableAwayError.
+        Raises SourceAwayError, TableAwayError and StartOverError.
         """
         doubts, self._doubts_incarnation = self._doubts_incarnation, False
         state = await self._writer.state()
@@ -118,6 +118,8 @@ class Reconciler:
             await self._begin_epoch(state)
             state = await self._writer.state()
             step = next_step(state, self.source, None)
+        if step is Step.BEGIN_EPOCH:
+            raise StartOverError("the table was emptied as soon as it was begun")
         if step is Step.REBUILD:
             return await self._rebuild(state)
         await self._keep(state)
