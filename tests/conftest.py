@@ -45,9 +45,15 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of this test's own: the test runs once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
+def database_server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """The PostgreSQL to use, or None for SQLite: the test runs once on each."""
+    return request.getfixturevalue("postgres") if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, database_server: PostgresServer | None, tmp_path: Path) -> str:
+    """The URL of an empty database of this test's own, on `database_server`."""
+    if database_server is None:
         return f"sqlite+aiosqlite:///{tmp_path / 'database.db'}"
     return str(request.getfixturevalue("postgres_url"))
 

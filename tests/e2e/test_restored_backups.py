@@ -11,15 +11,15 @@ from modelport_testing.backups import back_up, restore
 from modelport_testing.gateways import Fleet, start_fleet
 from modelport_testing.journeys import GATEWAY
 from modelport_testing.polling import eventually_sync
+from modelport_testing.postgres import PostgresServer
 from modelport_testing.providers import RecordedRequest, Style
 from modelport_testing.upstreams import Upstream, start_upstream
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+@pytest.fixture
+def fleet(database_server: PostgresServer | None, tmp_path: Path) -> Iterator[Fleet]:
     """Two gateways, and services on each kind of database."""
-    postgres = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    with start_fleet(tmp_path, 2, postgres=postgres) as running:
+    with start_fleet(tmp_path, 2, postgres=database_server) as running:
         yield running
 
 
@@ -35,7 +35,9 @@ def after() -> Iterator[Upstream]:
         yield running
 
 
-def test_a_restored_backup_heals_by_itself(fleet: Fleet, tmp_path: Path, before: Upstream, after: Upstream) -> None:
+def test_a_restored_backup_heals_by_itself(
+    fleet: Fleet, database_server: PostgresServer | None, tmp_path: Path, before: Upstream, after: Upstream
+) -> None:
     services = fleet.services
     with Modelport(fleet[0].url) as client:
         client.secrets.create(name="key", value="of-before")
@@ -44,7 +46,7 @@ def test_a_restored_backup_heals_by_itself(fleet: Fleet, tmp_path: Path, before:
         everywhere(fleet, kept=(before, "of-before"), removed=(before, "of-before"))
         urls = {kind: services[kind].environment["MODELPORT_DATABASE_URL"] for kind in ("models", "secrets")}
         for kind, url in urls.items():
-            back_up(url, tmp_path / f"{kind}.backup")
+            back_up(url, database_server, tmp_path / f"{kind}.backup")
         client.secrets.update("key", value="lost")
         client.inference.providers.update("kept", host_url=after.host_url, api_key_secret_name="key")
         client.inference.providers.delete("removed")
@@ -52,7 +54,7 @@ def test_a_restored_backup_heals_by_itself(fleet: Fleet, tmp_path: Path, before:
         everywhere(fleet, kept=(after, "lost"), later=(after, ""), removed=None)
         for kind, url in urls.items():
             services[kind].stop()
-            restore(url, tmp_path / f"{kind}.backup")
+            restore(url, database_server, tmp_path / f"{kind}.backup")
             services[kind].start()
         everywhere(fleet, kept=(before, "of-before"), removed=(before, "of-before"), later=None)
         # and life goes on: no revision is one that was known before

@@ -69,9 +69,11 @@ async def test_from_nothing_and_again(database_url: str, source: Source) -> None
 
 
 @pytest.mark.parametrize("release", releases(), ids=lambda folder: folder.name)
-async def test_from_a_release(database_url: str, source: Source, release: Path, tmp_path: Path) -> None:
+async def test_from_a_release(
+    database_url: str, database_server: PostgresServer | None, source: Source, release: Path, tmp_path: Path
+) -> None:
     scripts, _ = SERVICES[source]
-    await asyncio.to_thread(load, release, source, database_url)
+    await asyncio.to_thread(load, release, source, database_url, database_server)
     incarnation, revision = await look(database_url, source)
     await prepare(database_url, source, scripts, migrate_now=True)
     assert await look(database_url, source) == (incarnation, revision)

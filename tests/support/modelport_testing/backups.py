@@ -2,35 +2,34 @@
 
 import contextlib
 import sqlite3
-import subprocess
 from pathlib import Path
 
-from modelport_testing.postgres import postgres_program
+from modelport_testing.postgres import PostgresServer
 
 
-def back_up(url: str, file: Path) -> None:
-    """Write a backup of a database that is in use."""
-    if "sqlite" in url:
-        with (
-            contextlib.closing(sqlite3.connect(url.partition("///")[2])) as source,
-            contextlib.closing(sqlite3.connect(file)) as target,
-        ):
-            source.backup(target)
+def back_up(url: str, postgres: PostgresServer | None, file: Path) -> None:
+    """Write a backup of a database that is in use: SQLite's, or one of `postgres`."""
+    if postgres is not None:
+        file.write_bytes(postgres.run("pg_dump", "--format=custom", database=_name(url)))
         return
-    _run("pg_dump", "--format=custom", f"--file={file}", "-d", url)
+    with (
+        contextlib.closing(sqlite3.connect(url.partition("///")[2])) as source,
+        contextlib.closing(sqlite3.connect(file)) as target,
+    ):
+        source.backup(target)
 
 
-def restore(url: str, file: Path) -> None:
+def restore(url: str, postgres: PostgresServer | None, file: Path) -> None:
     """Put a backup in the place of the database, whose service has been stopped."""
-    if "sqlite" in url:
-        path = Path(url.partition("///")[2])
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.write_bytes(file.read_bytes())
+    if postgres is not None:
+        name = _name(url)
+        postgres.run("pg_restore", "--clean", "--if-exists", f"--dbname={name}", database=name, given=file)
         return
-    _run("pg_restore", "--clean", "--if-exists", "-d", url, str(file))
+    path = Path(url.partition("///")[2])
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.write_bytes(file.read_bytes())
 
 
-def _run(program: str, *arguments: str) -> None:
-    done = subprocess.run([postgres_program(program), *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]

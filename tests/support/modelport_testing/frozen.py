@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from modelport_models.store import Stores
 from modelport_secrets.app import MIGRATIONS as SECRETS_MIGRATIONS
 from modelport_secrets.sealing import Sealer
 from modelport_secrets.store import SecretStore
-from modelport_testing.postgres import PostgresServer, postgres_program
+from modelport_testing.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = ROOT / "tests/schemas"
@@ -110,9 +109,8 @@ def freeze(release: str, postgres: PostgresServer, folder: Path) -> Path:
             (target / f"{source}.sqlite.sql").write_text("\n".join(connection.iterdump()) + "\n")
         name = postgres.create_database(source)
         asyncio.run(fill(postgres.url(name), source, folder))
-        dump = [postgres_program("pg_dump"), "--inserts", "--no-owner", "--no-comments", "-d", postgres.url(name)]
-        done = subprocess.run(dump, capture_output=True, text=True, check=True)
-        (target / f"{source}.postgresql.sql").write_text(done.stdout)
+        dump = postgres.run("pg_dump", "--inserts", "--no-owner", "--no-comments", database=name)
+        (target / f"{source}.postgresql.sql").write_bytes(dump)
         postgres.drop_database(name)
     known = {path: digest for source in MIGRATIONS for path, digest in digests(source).items()}
     (target / "migrations.json").write_text(json.dumps(known, indent=2) + "\n")
@@ -124,16 +122,14 @@ def releases() -> list[Path]:
     return sorted(folder for folder in SCHEMAS.iterdir() if folder.is_dir())
 
 
-def load(release: Path, source: Source, url: str) -> None:
-    """Make the database of a release at `url`, where there is none yet."""
-    if url.startswith("sqlite"):
-        script = (release / f"{source}.sqlite.sql").read_text()
-        with contextlib.closing(sqlite3.connect(url.partition("///")[2])) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(script)
+def load(release: Path, source: Source, url: str, postgres: PostgresServer | None) -> None:
+    """Make the database of a release at `url`, where there is none yet: SQLite's, or one of `postgres`."""
+    if postgres is not None:
+        options = ("-X", "-q", "-v", "ON_ERROR_STOP=1")
+        file = release / f"{source}.postgresql.sql"
+        postgres.run("psql", *options, "-f", database=url.rpartition("/")[2], given=file)
         return
-    file = release / f"{source}.postgresql.sql"
-    plain = url.replace("+asyncpg", "")
-    command = [postgres_program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", plain, "-f", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    script = (release / f"{source}.sqlite.sql").read_text()
+    with contextlib.closing(sqlite3.connect(url.partition("///")[2])) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(script)

@@ -12,7 +12,7 @@ from modelport_contracts.errors import REVISION_HEADER
 from modelport_testing.journeys import GATEWAY
 from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
-from modelport_testing.servers import TestServer, ValkeyServer, start_valkey
+from modelport_testing.servers import TestServer, ValkeyServer, start_together, start_valkey
 from modelport_testing.services import Service, Services, start_services
 
 _READY_REQUEST = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
@@ -97,12 +97,20 @@ class Fleet:
 
     def add(self, environment: Mapping[str, str] | None = None) -> GatewayProcess:
         """Start one more gateway, with settings of its own, and return it when it is ready."""
+        gateway = self._make(environment)
+        gateway.start()
+        return gateway
+
+    def fill(self, count: int) -> None:
+        """Start so many gateways at the same time; return when they are ready."""
+        start_together([self._make(None) for _ in range(count)])
+
+    def _make(self, environment: Mapping[str, str] | None) -> GatewayProcess:
         number = len(self.gateways) + 1
         gateway = GatewayProcess(
             f"gateway-{number}", self._folder, free_port(), {**self._environment, **(environment or {})}
         )
         self._stack.callback(gateway.close)
-        gateway.start()
         self.gateways.append(gateway)
         return gateway
 
@@ -141,6 +149,5 @@ def start_fleet(
             **(environment or {}),
         }
         fleet = Fleet(folder, common, services, stack, valkey)
-        for _ in range(count):
-            fleet.add()
+        fleet.fill(count)
         yield fleet

@@ -23,6 +23,7 @@ from modelport_testing.running import (
 
 POSTGRES_IMAGE = "postgres:17-alpine"
 _BINARIES = Path("/usr/lib/postgresql")
+_INNER_PORT = 5432
 _USER = "modelport"
 _PASSWORD = "modelport"
 _STARTUP_CHECK = bytes.fromhex("0000000804d2162f")
@@ -51,6 +52,15 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def run(self, program: str, *arguments: str, database: str = "postgres", given: Path | None = None) -> bytes:
+        """Run one of PostgreSQL's client programs, of the server's own version; return what it prints.
+
+        `given` is a file that it gets as its last argument. AssertionError with its complaint where it fails.
+        """
+        done = self._run([program, *arguments], database, given)
+        assert done.returncode == 0, f"{program} failed: {done.stderr.decode(errors='replace')}"
+        return done.stdout
 
     def stop(self) -> None:
         """End it in good order."""
@@ -89,15 +99,27 @@ class PostgresServer:
 
     def _accepts(self) -> bool:
         # While it recovers from a crash it answers the line above but refuses to work.
-        return self._psql("SELECT 1").returncode == 0
+        return self._run(_statement("SELECT 1"), "postgres", None).returncode == 0
 
     def _sql(self, statement: str) -> None:
-        done = self._psql(statement)
-        assert done.returncode == 0, f"PostgreSQL refused {statement}: {done.stderr}"
+        self.run(*_statement(statement))
 
-    def _psql(self, statement: str) -> "subprocess.CompletedProcess[str]":
-        command = [str(_binary("psql")), "-X", "-q", "-d", self.url(), "-c", statement]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    def _run(self, command: list[str], database: str, given: Path | None) -> "subprocess.CompletedProcess[bytes]":
+        environment = {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(_INNER_PORT if isinstance(self._running, Container) else self.port),
+            "PGUSER": _USER,
+            "PGPASSWORD": _PASSWORD,
+            "PGDATABASE": database,
+        }
+        if isinstance(self._running, Container):
+            return self._running.run(command, environment, given)
+        words = [str(_binary(command[0])), *command[1:], *([] if given is None else [str(given)])]
+        return subprocess.run(words, env=os.environ | environment, capture_output=True, timeout=60, check=False)
+
+
+def _statement(sql: str) -> list[str]:
+    return ["psql", "-X", "-q", "-c", sql]
 
 
 @contextmanager
@@ -120,7 +142,7 @@ def start_postgres() -> Iterator[PostgresServer]:
 
 def _container(port: int) -> Running:
     environment = {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": _PASSWORD, "POSTGRES_DB": "postgres"}
-    return Container(POSTGRES_IMAGE, [], port=port, inner_port=5432, environment=environment)
+    return Container(POSTGRES_IMAGE, [], port=port, inner_port=_INNER_PORT, environment=environment)
 
 
 def _native(folder: Path, port: int) -> Running:
@@ -157,11 +179,6 @@ def _unprivileged_account() -> pwd.struct_passwd:
         except KeyError:
             continue
     raise AssertionError("running as root, and there is no user postgres or nobody to run PostgreSQL as")
-
-
-def postgres_program(name: str) -> str:
-    """Return the path of one of PostgreSQL's programs."""
-    return str(_binary(name))
 
 
 def _binary(name: str) -> Path:

@@ -1,17 +1,19 @@
 """How a test server runs: as a process of this machine, or in a container (MODELPORT_TEST_SERVERS)."""
 
+import io
 import os
 import random
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from modelport_testing.polling import eventually_sync
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 _PORTS = range(20000, 32000)
 
@@ -154,7 +156,9 @@ class Container:
         inner_port: int,
         volume: tuple[Path, str] | None = None,
         environment: dict[str, str] | None = None,
+        as_caller: bool = False,
     ) -> None:
+        """`as_caller`: it runs as whoever runs the tests, and what it writes into its volume is theirs."""
         # The reaper is an image of its own that tests must not depend on; every container is removed by its test.
         os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
         from testcontainers.core.container import DockerContainer
@@ -164,6 +168,8 @@ class Container:
             container = container.with_volume_mapping(str(volume[0]), volume[1], "rw")
         for name, value in (environment or {}).items():
             container = container.with_env(name, value)
+        if as_caller:
+            container = container.with_kwargs(user=f"{os.geteuid()}:{os.getegid()}")
         self._container = container
         self._started = False
 
@@ -202,6 +208,20 @@ class Container:
 
     def log(self) -> str:
         return str(self._wrapped.logs().decode(errors="replace"))
+
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str], given: Path | None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run a program beside the server; `given` is a file of this machine that it gets as its last argument."""
+        words = list(command)
+        if given is not None:
+            archive = io.BytesIO()
+            with tarfile.open(fileobj=archive, mode="w") as tar:
+                tar.add(given, "given")
+            self._wrapped.put_archive("/tmp", archive.getvalue())
+            words.append("/tmp/given")
+        code, (output, complaint) = self._wrapped.exec_run(words, environment=dict(environment), demux=True)
+        return subprocess.CompletedProcess(words, code, output or b"", complaint or b"")
 
     @property
     def _wrapped(self) -> Any:

@@ -5,7 +5,8 @@ Each `start_...` returns a running server that is also a context manager: leavin
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -84,6 +85,13 @@ class TestServer:
         self.close()
 
 
+def start_together(servers: Iterable[TestServer]) -> None:
+    """Start servers at the same time, and wait until all are ready: most of a start is waiting."""
+    with ThreadPoolExecutor() as pool:
+        for starting in [pool.submit(server.start) for server in servers]:
+            starting.result()
+
+
 class NatsServer(TestServer):
     """A NATS server whose JetStream keeps its files through restarts."""
 
@@ -99,8 +107,8 @@ class NatsServer(TestServer):
     def wipe(self) -> None:
         """Stop it, drop all streams and consumers, start it again."""
         self.stop()
-        shutil.rmtree(self._store, ignore_errors=True)
-        self._store.mkdir(parents=True)
+        for entry in self._store.iterdir():  # the folder itself may be a container's volume
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self.start()
 
 
@@ -149,7 +157,7 @@ def _first_that_starts(port: int | None, make: Callable[[int], AnyServer]) -> An
 def _nats(data_dir: Path, store: Path, port: int) -> Running:
     if in_containers():
         command = ["-js", "-sd", "/data"]
-        return Container(NATS_IMAGE, command, port=port, inner_port=4222, volume=(store, "/data"))
+        return Container(NATS_IMAGE, command, port=port, inner_port=4222, volume=(store, "/data"), as_caller=True)
     program = find_program(NATS_SERVER, os.environ)
     return NativeProcess(
         [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", store], data_dir / "nats-server.log"

@@ -25,7 +25,7 @@ from modelport_secrets.app import build_app as build_secrets
 from modelport_secrets.settings import SecretsSettings
 from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
-from modelport_testing.servers import NatsServer, TestServer, start_nats
+from modelport_testing.servers import NatsServer, TestServer, start_nats, start_together
 
 KINDS = ("secrets", "models")
 
@@ -171,7 +171,7 @@ def start_services(
             }
             services[kind] = Service(kind, folder, ports[kind], inherited | own | dict(environment or {}))
             stack.callback(services[kind].close)
-            services[kind].start()
+        start_together(services.values())
         yield Services(keys, services, nats, stack)
 
 

@@ -19,7 +19,7 @@ from modelport_testing.metrics import Scrape, scrape
 from modelport_testing.polling import eventually_sync
 from modelport_testing.postgres import PostgresServer, start_postgres
 from modelport_testing.running import free_port
-from modelport_testing.servers import NatsServer, TestServer, ValkeyServer, start_valkey
+from modelport_testing.servers import NatsServer, TestServer, ValkeyServer, start_together, start_valkey
 from modelport_testing.services import Service, Services, start_services
 from modelport_testing.wire import Wire, start_wire
 
@@ -108,8 +108,8 @@ def start_whole(
             }
             gateway = GatewayProcess(f"gateway-{number + 1}", folder, free_port(), own)
             stack.callback(gateway.close)
-            gateway.start()
             gateways.append(gateway)
+        start_together(gateways)
         addresses = [f"127.0.0.1:{gateway.port}" for gateway in gateways]
         edge = stack.enter_context(start_edge(folder, addresses, edge_port))
         whole = Whole(folder, services, valkey, gateways, edge, postgres, ways, metrics_ports, databases)
