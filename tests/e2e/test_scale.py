@@ -14,7 +14,7 @@ from modelport_testing.postgres import PostgresServer
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_large_table(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
     postgres = request.getfixturevalue("postgres") if database == "postgresql" else None
-    figures = measure_table(tmp_path, 2000 if postgres is None else 1000, 4, 300, postgres)
+    figures = measure_table(tmp_path, 1000 if postgres is None else 500, 4, 300, postgres)
     assert figures.known_requests > 0
     assert (figures.known_failures, figures.false_absences) == (0, 0)
     assert figures.rebuild_s < 60
