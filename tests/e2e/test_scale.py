@@ -28,7 +28,9 @@ def test_a_large_table(request: pytest.FixtureRequest, tmp_path: Path, database:
 async def test_dead_and_slow_providers_hold_up_no_others(postgres: PostgresServer, tmp_path: Path) -> None:
     figures = await discover(tmp_path, postgres, 100, 10, 10)
     assert figures.all_good_s < 20, "2.5 s where nobody else uses the machine"
-    # a good one that misses the first lane, on a busy machine, is asked once more; replicas that do not share ask twice
-    assert figures.good <= figures.asked["good"] < 1.5 * figures.good
+    # a good one that misses the first lane, on a busy machine, is asked once more; replicas that do not share ask it
+    # both at the same time
+    assert figures.good <= figures.asked["good"] < 3 * figures.good
+    assert figures.good_doubled < 0.25 * figures.good
     assert figures.asked["slow"] < 3 * figures.slow
     assert all(figures.by_replica), figures.by_replica

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,9 @@ class ManyProviders:
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         """How often each was asked for its models."""
+        self.doubled: set[str] = set()
+        """Those that were asked while they had not answered a former question."""
+        self._open: Counter[str] = Counter()
         self.port = 0
 
     def host_url(self, name: str) -> str:
@@ -49,17 +52,29 @@ class ManyProviders:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 name = head.split(b" ", 2)[1].split(b"/")[1]
-                self.asked[name.decode()] += 1
-                if name.startswith(b"dead"):
-                    await reader.read()  # until the other side gives up
-                    break
-                await asyncio.sleep(SLOW_S if name.startswith(b"slow") else GOOD_S)
+                with self._asking(name.decode()):
+                    if name.startswith(b"dead"):
+                        await reader.read()  # until the other side gives up
+                        break
+                    await asyncio.sleep(SLOW_S if name.startswith(b"slow") else GOOD_S)
                 body = _LISTING % name
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
                     % (len(body), body)
                 )
                 await writer.drain()
+
+
+    @contextlib.contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        self.asked[name] += 1
+        self._open[name] += 1
+        if self._open[name] > 1:
+            self.doubled.add(name)
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
 
 
 @contextlib.asynccontextmanager
@@ -102,6 +117,8 @@ class DiscoveryFigures:
     all_slow_s: float = 0.0
     asked: dict[str, int] = field(default_factory=dict)
     """How often all providers of a sort were asked until then, together."""
+    good_doubled: int = 0
+    """How many good ones had two questions to answer at a time."""
     by_replica: list[int] = field(default_factory=list)
     """Whose probes they were."""
 
@@ -138,6 +155,7 @@ async def discover(folder: Path, postgres: PostgresServer, good: int, slow: int,
             last = names[-1]
             await eventually(lambda: _knows(fleet[0].url, last), 30)
             many.asked.clear()
+            many.doubled.clear()
             began = time.monotonic()
             await _all_due(database, 0)
             await eventually(lambda: _ready(database, "good", good), 60, interval=0.1)
@@ -146,6 +164,7 @@ async def discover(folder: Path, postgres: PostgresServer, good: int, slow: int,
             figures.all_slow_s = time.monotonic() - began
             for sort in ("good", "slow", "dead"):
                 figures.asked[sort] = sum(count for name, count in many.asked.items() if name.startswith(sort))
+            figures.good_doubled = sum(name.startswith("good") for name in many.doubled)
             figures.by_replica = [replica.log().count("provider probed") for replica in replicas]
             await database.close()
     return figures

@@ -168,8 +168,8 @@ def _valkey(data_dir: Path, port: int) -> Running:
     options = ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
     if in_containers():
         # Valkey's guard against open ports would refuse the engine's side of the bridge, where all clients come from.
-        command = ["valkey-server", "--bind", "0.0.0.0", "--protected-mode", "no", *options]
-        return Container(VALKEY_IMAGE, command, port=port, inner_port=6379)
+        command = ["valkey-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data", *options]
+        return Container(VALKEY_IMAGE, command, port=port, inner_port=6379, volume=(data_dir, "/data"), as_caller=True)
     program = find_program(VALKEY_SERVER, os.environ)
     return NativeProcess(
         [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", data_dir, *options],
