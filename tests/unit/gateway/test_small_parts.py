@@ -18,7 +18,7 @@ from modelport_gateway.relay.cors import is_allowed
 from modelport_gateway.send.connection import UpstreamConnection
 from modelport_gateway.send.egress import Egress
 from modelport_kit.service_get import ServiceGet
-from modelport_testing.gateway_harness import MemoryTable
+from modelport_testing.gateway_harness import LOOPBACK, MemoryTable
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
 
@@ -92,7 +92,7 @@ def test_origins() -> None:
 @pytest.mark.parametrize("bound", [("127.0.0.1", 8080), ("0.0.0.0", 8080), ("::", 8080)])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::ffff:127.0.0.1]:8080"])
 async def test_the_gateway_does_not_call_itself(bound: tuple[str, int], url: str) -> None:
-    egress = Egress([bound])
+    egress = Egress([bound], LOOPBACK)
 
     def make(_: object) -> UpstreamConnection:
         raise AssertionError("connected")
