@@ -43,8 +43,8 @@ _SPECIAL = [
     *_rows("a private address", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
     *_rows("a private address", "fc00::/7", "fec0::/10"),
     *_rows("a multicast address", "224.0.0.0/4", "ff00::/8"),
-    # An IPv4 address may stand in these at a place that only the translator knows: local NAT64 (RFC 8215), IPv4-translated,
-    # IPv4-compatible, Teredo, 6to4.
+    # An IPv4 address may stand in these, where in them only the translator knows: local NAT64 (RFC 8215),
+    # IPv4-translated, IPv4-compatible, Teredo, 6to4. No provider has one.
     *_rows(
         "an address that stands for another", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96", "2001::/32", "2002::/16",
         wants_own_entry=True,
@@ -103,10 +103,10 @@ class EgressAllow:
             return None
         if any(plain in network and _opens(network, special) for network in self.networks):
             return None
-        is_name = _address(host) is None
-        entry = f"{plain} or {_same_name(host)}" if is_name else str(plain)
+        shown = str(address) if plain == address else f"{address} ({plain})"
+        entry = f"{plain} or {_same_name(host)}" if _address(host) is None else str(plain)
         return (
-            f"{address} is {special.kind}; if it is to be called, add {entry} to the setting {VARIABLE} of gateways "
+            f"{shown} is {special.kind}; if it is to be called, add {entry} to the setting {VARIABLE} of gateways "
             "and models service and restart them"
         )
 
@@ -129,7 +129,7 @@ def _opens(entry: Network, special: _Special) -> bool:
 
 def _network(entry: str) -> Network | None:
     """Return the network that an entry of the list names, an address being a network of one; None for a name."""
-    if "/" not in entry and _address(entry) is None:
+    if "%" in entry or ("/" not in entry and _address(entry) is None):
         return None
     try:
         network = ipaddress.ip_network(entry)

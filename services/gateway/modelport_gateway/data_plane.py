@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 
 import structlog
 
+from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import record_key
 from modelport_gateway.account.access_log import AccessLog, safe
 from modelport_gateway.account.clock import Clock, Ticker

@@ -12,7 +12,7 @@ USER = "modelport"
 """The name under which services log in to NATS and Valkey."""
 
 LOCAL_EGRESS = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
-"""A model server on this machine or in the house is what people try first; where clouds keep their metadata is not in it."""
+"""A model server on this machine or in the house is what people try first. Clouds' metadata is not in it."""
 
 _SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 
