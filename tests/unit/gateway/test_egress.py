@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -11,9 +12,12 @@ from modelport_gateway.errors import EgressRefusedError
 from modelport_gateway.prepare.url import parse_host_url
 from modelport_gateway.send.egress import Egress
 from modelport_gateway.send.resolver import Address, Resolver
+from modelport_gateway.send.tls import ClientTls
 from modelport_testing.gateway_harness import LOOPBACK
 
 NOTHING = EgressAllow()
+TLS = ClientTls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+"""Not used here; the default would read the system's CAs each time."""
 EVERYTHING = EgressAllow.parse(["0.0.0.0/0", "::/0"])
 
 
@@ -56,6 +60,10 @@ def answering(*answers: str | Sequence[str], now: Callable[[], float] = lambda: 
     return Resolver(look_up, clock=now)
 
 
+def guard(allow: EgressAllow, *own: tuple[str, int], resolver: Resolver | None = None) -> Egress:
+    return Egress(own, allow, tls=TLS, resolver=resolver)
+
+
 async def peer_of(egress: Egress, url: str) -> str:
     """Connect and return the address that this led to."""
     async with asyncio.timeout(5):
@@ -76,28 +84,31 @@ class Peer(asyncio.Protocol):
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "[::1]", "localhost", "LOCALHOST", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "0"]
-    + ["[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "user@127.0.0.1"]
-    + ["169.254.169.254", "[fe80::1%25lo]", "[fe80::1%lo]", "[::1%25lo]"],
-)
+    [
+        "127.0.0.1", "[::1]", "localhost", "LOCALHOST", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001",
+        "0", "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]",
+        "[::127.0.0.1]", "[2002:7f00:1::]", "user@127.0.0.1", "169.254.169.254", "[fe80::1%25lo]", "[fe80::1%lo]",
+        "[::1%25lo]",
+    ],
+)  # fmt: skip
 async def test_what_is_not_public_is_refused_however_it_is_written(calls: Calls, host: str) -> None:
     """Most of these are refused when a provider is registered; older records may have them."""
     with pytest.raises(EgressRefusedError, match="MODELPORT_EGRESS_ALLOW") as caught:
-        await peer_of(Egress([], NOTHING), f"http://{host}:{calls.port}")
+        await peer_of(guard(NOTHING), f"http://{host}:{calls.port}")
     assert "must not be called: " in caught.value.message
     assert calls.called == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"])
 async def test_what_is_allowed_is_called(calls: Calls, host: str) -> None:
-    assert (await peer_of(Egress([], LOOPBACK), f"http://{host}:{calls.port}")).endswith("127.0.0.1")
+    assert (await peer_of(guard(LOOPBACK), f"http://{host}:{calls.port}")).endswith("127.0.0.1")
 
 
 async def test_the_address_that_was_judged_is_the_one_that_is_called(calls: Calls) -> None:
     """Rebinding: a name whose second answer leads inside gets no second answer between judgement and connection."""
     now = 0.0
     only_two = EgressAllow.parse(["127.0.0.2"])
-    egress = Egress([], only_two, resolver=answering("127.0.0.2", "127.0.0.1", now=lambda: now))
+    egress = guard(only_two, resolver=answering("127.0.0.2", "127.0.0.1", now=lambda: now))
     url = f"http://rebinding.test:{calls.port}"
     assert await peer_of(egress, url) == "127.0.0.2"
     now += 60
@@ -108,19 +119,19 @@ async def test_the_address_that_was_judged_is_the_one_that_is_called(calls: Call
 
 @pytest.mark.parametrize("order", [["127.0.0.1", "127.0.0.2"], ["169.254.169.254", "127.0.0.2"], ["127.0.0.2", "::1"]])
 async def test_of_several_addresses_only_those_that_may_be_are_called(calls: Calls, order: list[str]) -> None:
-    egress = Egress([], EgressAllow.parse(["127.0.0.2"]), resolver=answering(order))
+    egress = guard(EgressAllow.parse(["127.0.0.2"]), resolver=answering(order))
     assert await peer_of(egress, f"http://both.test:{calls.port}") == "127.0.0.2"
 
 
 async def test_an_allowed_name_is_called_wherever_it_is(calls: Calls) -> None:
-    egress = Egress([], EgressAllow.parse(["ollama.test"]), resolver=answering("127.0.0.1"))
+    egress = guard(EgressAllow.parse(["ollama.test"]), resolver=answering("127.0.0.1"))
     assert await peer_of(egress, f"http://Ollama.test:{calls.port}") == "127.0.0.1"
     with pytest.raises(EgressRefusedError):
         await peer_of(egress, f"http://other.test:{calls.port}")
 
 
 async def test_where_the_unspecified_address_leads_is_judged_too(calls: Calls) -> None:
-    egress = Egress([], EgressAllow.parse(["0.0.0.0"]))
+    egress = guard(EgressAllow.parse(["0.0.0.0"]))
     with pytest.raises(EgressRefusedError, match=r"127\.0\.0\.1 is a loopback address"):
         await peer_of(egress, f"http://0.0.0.0:{calls.port}")
 
@@ -139,13 +150,13 @@ def outward_address() -> str:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "own.name.test", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"])
 async def test_the_gateway_does_not_call_itself_whatever_is_allowed(calls: Calls, bound: str, host: str) -> None:
     for allow in (EVERYTHING, EgressAllow.parse([host]) if host[0] != "[" else LOOPBACK):
-        egress = Egress([(bound, calls.port)], allow, resolver=answering("127.0.0.1"))
+        egress = guard(allow, (bound, calls.port), resolver=answering("127.0.0.1"))
         with pytest.raises(EgressRefusedError, match="this gateway itself"):
             await peer_of(egress, f"http://{host}:{calls.port}")
 
 
 async def test_nor_by_its_name_among_others(calls: Calls) -> None:
     name = socket.gethostname()
-    egress = Egress([("0.0.0.0", calls.port)], EgressAllow.parse([name]), resolver=answering(outward_address()))
+    egress = guard(EgressAllow.parse([name]), ("0.0.0.0", calls.port), resolver=answering(outward_address()))
     with pytest.raises(EgressRefusedError, match="this gateway itself"):
         await peer_of(egress, f"http://{name}:{calls.port}")
