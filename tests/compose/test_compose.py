@@ -116,6 +116,21 @@ def test_store_a_key_register_a_provider_chat(
     assert addresses.split() == [f"{base}/openai/-/v1", f"{base}/provider/openai/-", f"{base}/model/gpt-4/-"]
 
 
+def test_nothing_inside_is_a_provider(stack: ComposeStack) -> None:
+    # docs/wire.md, 3.6: the one address outside that the test allows is the simulated providers'.
+    with httpx.Client(base_url=stack.url, timeout=30) as client:
+        for address in ("169.254.169.254", "172.17.255.254", "127.0.0.1"):
+            reply = client.put(f"{PROVIDERS}/inside", json={"host_url": f"http://{address}"})
+            assert (reply.status_code, reply.json()["detail"][0]["type"]) == (422, "egress_refused")
+        client.put(f"{PROVIDERS}/inside", json={"host_url": "http://secrets:8082"}).raise_for_status()
+        eventually_sync(lambda: client.get(f"{PROVIDERS}/inside").json()["status"] == "ERROR", timeout=30)
+        message = client.get(f"{PROVIDERS}/inside").json()["status_message"]
+        assert message.startswith("http://secrets:8082 must not be called: ")
+        assert "is a private address" in message
+        assert "MODELPORT_EGRESS_ALLOW" in message
+        client.delete(f"{PROVIDERS}/inside").raise_for_status()
+
+
 def test_every_gateway_serves(stack: ComposeStack, openai: Upstream) -> None:
     with httpx.Client(base_url=stack.url, timeout=30) as client:
         name = add_provider(client, openai)

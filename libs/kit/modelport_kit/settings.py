@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from modelport_contracts.egress import EgressAllow
+
 
 class SettingsError(Exception):
     """The environment does not make sense; the message is for the operator, one line a problem."""
@@ -35,6 +37,14 @@ def _named(value: object) -> object:
 
 CommaSeparatedByName = Annotated[dict[str, str], NoDecode, BeforeValidator(_named)]
 """The same of `name=value`."""
+
+
+def _egress_allow(value: object) -> object:
+    return EgressAllow.parse(parts) if isinstance(parts := _split(value), list) else value
+
+
+EgressAllowed = Annotated[EgressAllow, NoDecode, BeforeValidator(_egress_allow)]
+"""What may be called beside public addresses: networks, addresses and host names with commas between them."""
 
 
 class ServiceSettings(BaseSettings):

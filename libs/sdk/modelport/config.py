@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from modelport.errors import ConfigError
 from modelport_contracts.urls import url_problem
@@ -30,7 +29,6 @@ _TOKEN = re.compile(r"[!-~]+")
 _USERINFO = re.compile(r"//[^/?#]*@")
 _MAY_HOLD_SECRETS = frozenset("@?#")
 _SHOWN_LENGTH = 200
-_MAX_HOST_LABEL = 63
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def check_base_url(text: str, origin: str = "base_url") -> str:
             f"the address (from {origin}) must not hold a user name or password",
             hint="A token is set with `nemo config set --access-token -` or NMP_ACCESS_TOKEN",
         )
-    problem = url_problem(address) or _host_problem(address)
+    problem = url_problem(address)
     if problem:
         quotable = len(text) <= _SHOWN_LENGTH and not _MAY_HOLD_SECRETS.intersection(text)
         raise ConfigError(
@@ -136,15 +134,6 @@ def check_base_url(text: str, origin: str = "base_url") -> str:
             hint=f"It {problem}. It looks like {DEFAULT_BASE_URL}",
         )
     return address.rstrip("/")
-
-
-def _host_problem(address: str) -> str | None:
-    """Say what the encoding of host names does not take; None where nothing is wrong."""
-    host = urlsplit(address).hostname or ""
-    labels = host.removesuffix(".").split(".")
-    if ":" not in host and not all(0 < len(label) <= _MAX_HOST_LABEL for label in labels):
-        return f"names a host one part of which is empty or longer than {_MAX_HOST_LABEL} characters"
-    return None
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Gateway:
             gateway_id=gateway_id,
             lease=self._lease if settings.lease else None,
             own_addresses=self._own_addresses(),
+            egress_allow=settings.egress_allow,
             access_log=access_log,
             cors_origins=settings.cors_origins,
             tls=_tls(settings),

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 
 import structlog
 
+from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import record_key
 from modelport_gateway.account.access_log import AccessLog, safe
 from modelport_gateway.account.clock import Clock, Ticker
@@ -70,7 +71,8 @@ _SWEEP_EVERY_S = 1.0
 class DataPlane:
     """Everything between a client's connection and a provider's.
 
-    `gateway_id` signs requests (CDN-Loop), so that a loop is noticed. `own_addresses` are refused as destinations.
+    `gateway_id` signs requests (CDN-Loop), so that a loop is noticed. `own_addresses` are refused as destinations, and
+    so is what is not public unless `egress_allow` has it.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class DataPlane:
         gateway_id: str,
         lease: Lease | None = None,
         own_addresses: Iterable[tuple[str, int]],
+        egress_allow: EgressAllow,
         access_log: AccessLog,
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
@@ -99,7 +102,7 @@ class DataPlane:
         self._clock = clock or Clock()
         self._token = f"modelport-{gateway_id}".encode()
         self._loop_line = b"CDN-Loop: " + self._token
-        egress = Egress(own_addresses, tls=ClientTls(tls), resolver=resolver)
+        egress = Egress(own_addresses, egress_allow, tls=ClientTls(tls), resolver=resolver)
         self.metrics = DataPlaneMetrics()
         self.context = Context(
             self._clock, access_log, timeouts or Timeouts(), limits or Limits(), cors_origins, self._retry, self.metrics

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from modelport_kit.settings import CommaSeparated, CommaSeparatedByName, InheritedSockets, ServiceSettings
+from modelport_contracts.egress import EgressAllow
+from modelport_kit.settings import (
+    CommaSeparated,
+    CommaSeparatedByName,
+    EgressAllowed,
+    InheritedSockets,
+    ServiceSettings,
+)
 
 
 class GatewaySettings(ServiceSettings):
@@ -39,6 +46,8 @@ class GatewaySettings(ServiceSettings):
     """Where the records of inference requests go; standard output without it."""
     lame_duck_s: float = Field(default=3, ge=0)
     """After SIGTERM: readiness says no while requests are still taken, so that an edge looks elsewhere."""
+    egress_allow: EgressAllowed = EgressAllow()
+    """Where providers may be beside public addresses; nowhere by default. The models service needs the same."""
     ca_file: Path | None = None
     """PEM file of the CAs believed for providers, in place of the system's; providers may name one of their own."""
     gateway_id: str | None = None

@@ -95,7 +95,7 @@ def build_app(settings: ModelsSettings) -> FastAPI:
             )
             loops.start()
             stack.push_async_callback(loops.stop)
-            app.state.parts = Parts(stores, SecretsClient(secrets), discovery)
+            app.state.parts = Parts(stores, SecretsClient(secrets), discovery, settings.egress_allow)
             started.append(True)
             # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
             gc.collect()

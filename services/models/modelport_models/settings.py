@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from modelport_kit.settings import ServiceSettings
+from modelport_contracts.egress import EgressAllow
+from modelport_kit.settings import EgressAllowed, ServiceSettings
 
 
 class ModelsSettings(ServiceSettings):
@@ -13,6 +14,8 @@ class ModelsSettings(ServiceSettings):
     secrets_url: str
     gateway_url: str
     """Discovery asks providers through the gateway, so that keys and egress rules live in one place."""
+    egress_allow: EgressAllowed = EgressAllow()
+    """What the gateways' setting of this name says, so that an address they would refuse is refused at once."""
     migrate_at_start: bool = True
     discovery_interval_s: float = Field(default=300, gt=0)
     """Seconds between probes of a provider that is READY."""

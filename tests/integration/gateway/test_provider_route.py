@@ -229,6 +229,7 @@ async def test_extra_headers_and_bodies(gateway: Gateway, upstream: ScriptedUpst
     assert (twice.status, json.loads(twice.body)["error"]["code"]) == (400, "duplicate_member")
 
 
+@pytest.mark.parametrize("status", [b"302 Found", b"307 Temporary Redirect"])
 @pytest.mark.parametrize(
     ("location", "expected"),
     [
@@ -237,17 +238,16 @@ async def test_extra_headers_and_bodies(gateway: Gateway, upstream: ScriptedUpst
         ("/other", "{origin}/other"),
         ("https://elsewhere.test/v1/x", "https://elsewhere.test/v1/x"),
         ("files/1", "files/1"),
+        ("http://169.254.169.254/latest/meta-data/", "http://169.254.169.254/latest/meta-data/"),
     ],
 )
 async def test_redirects_are_relayed_never_followed(
-    gateway: Gateway, upstream: ScriptedUpstream, location: str, expected: str
+    gateway: Gateway, upstream: ScriptedUpstream, location: str, expected: str, status: bytes
 ) -> None:
-    sent = location.format(origin=upstream.url)
-    upstream.script = reply_with(
-        f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {sent}\r\nContent-Length: 0\r\n\r\n".encode()
-    )
+    sent = location.format(origin=upstream.url).encode()
+    upstream.script = reply_with(b"HTTP/1.1 %b\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % (status, sent))
     response = await exchange(gateway.url, build_request("GET", ROUTE + "x"))
-    assert response.status == 307
+    assert response.status == int(status[:3])
     assert response.value("location") == expected.format(origin=upstream.url).encode()
     assert len(upstream.requests) == 1
 

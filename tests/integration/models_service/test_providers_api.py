@@ -71,6 +71,43 @@ def test_a_new_provider(services: Services, models: httpx.Client, workspace: str
     assert records(services, workspace)["provider/openai"]["host_url"] == "https://h.example"
 
 
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("http://169.254.169.254/latest", "link-local"),
+        ("http://10.0.0.5:8000/v1", "private"),
+        ("http://[::ffff:10.0.0.5]", "private"),
+        ("https://[fd00:ec2::254]/", "cloud metadata"),
+        ("http://0.0.0.0:11434", "unspecified"),
+    ],
+)
+def test_an_address_that_gateways_do_not_call(models: httpx.Client, workspace: str, address: str, kind: str) -> None:
+    for reply in (
+        models.post(providers(workspace), json={"name": "inside", "host_url": address}),
+        models.put(f"{providers(workspace)}/inside", json={"host_url": address}),
+    ):
+        message = error_of(reply, 422, "invalid_input")
+        assert "host_url: " in message
+        assert kind in message
+        assert "MODELPORT_EGRESS_ALLOW" in message
+        (item,) = reply.json()["detail"]
+        assert (item["type"], item["loc"]) == ("egress_refused", ["body", "host_url"])
+    assert models.get(f"{providers(workspace)}/inside").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1", "[fe80::1%25eth0]", "%31.test", "u@h"])
+def test_a_host_in_a_spelling_that_hides_it(models: httpx.Client, workspace: str, host: str) -> None:
+    reply = models.post(providers(workspace), json={"name": "hidden", "host_url": f"http://{host}"})
+    assert "host_url" in error_of(reply, 422)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:11434", "localhost", "metadata.internal", "8.8.8.8", "host."])
+def test_allowed_addresses_and_names_are_judged_when_they_are_called(
+    models: httpx.Client, workspace: str, host: str
+) -> None:
+    result_of(models.post(providers(workspace), json={"name": "there", "host_url": f"http://{host}"}), 201)
+
+
 def test_everything_is_kept(models: httpx.Client, secrets: httpx.Client, workspace: str) -> None:
     result_of(secrets.post(f"/apis/secrets/v2/workspaces/{workspace}/secrets", json={"name": "key", "value": "v"}), 201)
     made = result_of(models.post(providers(workspace), json={"name": "pp", **FULL, "api_key_secret_name": "key"}), 201)

@@ -28,7 +28,12 @@ class ComposeStack:
         self._env_file = folder / "env"
         self._project = f"modelport-test-{secrets.token_hex(4)}"
         self.make_keys()
-        settings = {"MODELPORT_COMPOSE_DIR": self.keys, "MODELPORT_PORT": 0, "MODELPORT_TAG": IMAGE_TAG}
+        settings = {
+            "MODELPORT_COMPOSE_DIR": self.keys,
+            "MODELPORT_PORT": 0,
+            "MODELPORT_TAG": IMAGE_TAG,
+            "MODELPORT_EGRESS_ALLOW": host_seen_from_containers(),
+        }
         with self._env_file.open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
 

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import uvicorn
 import uvloop
 
+from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import Source
 from modelport_gateway.account.access_log import AccessLog
 from modelport_gateway.admit.timeouts import Timeouts
@@ -21,6 +22,8 @@ from modelport_kit.service_get import ServiceGet
 
 T = TypeVar("T")
 BASE = "/apis/inference-gateway/v2/workspaces/default"
+LOOPBACK = EgressAllow.parse(["127.0.0.0/8", "::1"])
+"""Where the providers of tests are."""
 FAST = Timeouts(head_s=0.6, first_byte_s=5.0, idle_s=5.0, keep_alive_s=10.0, linger_s=0.3)
 
 
@@ -144,7 +147,7 @@ class Gateway:
         async with ServiceGet(self._secrets_url, self._service_token) as secrets:
             client = SecretsClient(secrets)
             self.secrets = SecretValues(table, client, clock=self._loop.time)
-            options: dict[str, Any] = {"gateway_id": "test", "tick_s": 0.02} | self._options
+            options: dict[str, Any] = {"gateway_id": "test", "tick_s": 0.02, "egress_allow": LOOPBACK} | self._options
             self.plane = DataPlane(
                 table=table,
                 secrets=self.secrets,

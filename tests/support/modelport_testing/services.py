@@ -167,6 +167,7 @@ def start_services(
                 "MODELPORT_SERVICE_TOKEN_FILE": str(keys.token(kind)),
                 "MODELPORT_SERVICE_TRUST_FILE": str(keys.trust),
                 "MODELPORT_KEK_FILE": str(keys.kek),
+                "MODELPORT_EGRESS_ALLOW": "127.0.0.0/8,::1",
                 "MODELPORT_SHUTDOWN_GRACE_S": "2",
             }
             services[kind] = Service(kind, folder, ports[kind], inherited | own | dict(environment or {}))

@@ -13,6 +13,7 @@ from modelport_gateway.send.cork import Cork
 from modelport_gateway.send.egress import Egress
 from modelport_gateway.send.pool import Pool
 from modelport_gateway.send.resolver import Address, Resolver, in_turns
+from modelport_testing.gateway_harness import LOOPBACK
 from modelport_testing.scripted_upstream import ScriptedUpstream
 
 
@@ -94,14 +95,14 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next() -> No
             filler.connect_ex(hole)
         async with ScriptedUpstream() as upstream:
             addresses = [four(*hole), four("127.0.0.1", upstream.port)]
-            egress = Egress([], resolver=Resolver(lambda host, port: addresses))
+            egress = Egress([], LOOPBACK, resolver=Resolver(lambda host, port: addresses))
             origin = parse_host_url("http://provider.test").origin
             pool = Pool(egress, lambda: 0.0, Cork(()))
             connection = await pool.connect(origin, 2.0)
             assert isinstance(connection, UpstreamConnection)
             pool.close()
             addresses.pop()
-            only_a_hole = Egress([], resolver=Resolver(lambda host, port: addresses))
+            only_a_hole = Egress([], LOOPBACK, resolver=Resolver(lambda host, port: addresses))
             with pytest.raises(ConnectTimeoutError, match=r"within 0\.3 s"):
                 await Pool(only_a_hole, lambda: 0.0, Cork(())).connect(origin, 0.3)
         for filler in fillers:

@@ -9,14 +9,11 @@ from modelport_contracts.records import ProviderRecord, SecretRecord
 from modelport_gateway.account.access_log import AccessLog, Record, safe
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.admit.admission import admit, has_passed
-from modelport_gateway.errors import EgressRefusedError, LoopError, SecretsAwayError, UnavailableError
+from modelport_gateway.errors import LoopError, SecretsAwayError, UnavailableError
 from modelport_gateway.parse.head import parse_request_head
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
 from modelport_gateway.prepare.target import Target
-from modelport_gateway.prepare.url import parse_host_url
 from modelport_gateway.relay.cors import is_allowed
-from modelport_gateway.send.connection import UpstreamConnection
-from modelport_gateway.send.egress import Egress
 from modelport_kit.service_get import ServiceGet
 from modelport_testing.gateway_harness import MemoryTable
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
@@ -87,18 +84,6 @@ def test_origins() -> None:
     assert is_allowed(["https://a"], b"https://a")
     assert not is_allowed(["https://a"], b"https://a.evil")
     assert is_allowed(["*"], b"anything")
-
-
-@pytest.mark.parametrize("bound", [("127.0.0.1", 8080), ("0.0.0.0", 8080), ("::", 8080)])
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::ffff:127.0.0.1]:8080"])
-async def test_the_gateway_does_not_call_itself(bound: tuple[str, int], url: str) -> None:
-    egress = Egress([bound])
-
-    def make(_: object) -> UpstreamConnection:
-        raise AssertionError("connected")
-
-    with pytest.raises(EgressRefusedError, match="this gateway itself"):
-        await egress.connect(parse_host_url(url).origin, make, 1.0)
 
 
 def mark(table: MemoryTable, version: int) -> None:

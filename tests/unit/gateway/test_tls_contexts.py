@@ -1,6 +1,7 @@
 """What connections to providers are made with: nothing that does not verify, and sessions that do not last for ever."""
 
 import ssl
+import warnings
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,23 @@ def shake_hands(context: ResumingContext, server: ssl.SSLContext) -> ssl.SSLObje
     serving.write(b"hi")
     assert client.read(2) == b"hi"
     return client
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_no_hand_is_shaken_below_tls_12(authority: Authority, pinned: bool) -> None:
+    old, lenient = authority.server(), authority.trusting()
+    ours = pinned_context(read_ca(authority.pem)) if pinned else system_context()
+    ours.load_verify_locations(cadata=authority.pem)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        for context in (old, lenient):
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    for context in (old, lenient, ours):
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has no TLS 1.1 above that level
+    agreed = shake_hands(ClientTls(lenient).context("localhost", 1, None), old)
+    assert agreed.version() == "TLSv1.1", "another client can call this server"
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol"):
+        shake_hands(ClientTls(ours).context("localhost", 1, None), old)
 
 
 def test_a_session_is_offered_for_an_hour_after_a_whole_handshake(authority: Authority) -> None:

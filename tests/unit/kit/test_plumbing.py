@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import Change, Envelope
+from modelport_gateway.settings import GatewaySettings
 from modelport_kit.database.engine import async_url
 from modelport_kit.database.outbox import newest_per_key
 from modelport_kit.database.write import OutboxRow
@@ -18,6 +20,7 @@ from modelport_kit.http import request_id_from
 from modelport_kit.lifecycle import restart_delay_s
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import ServiceSettings, SettingsError, load, read_secret_file
+from modelport_models.settings import ModelsSettings
 
 
 def test_readiness_is_reached_once_and_kept() -> None:
@@ -107,6 +110,23 @@ def test_settings_name_each_variable_that_is_wrong(monkeypatch: pytest.MonkeyPat
     assert "MODELPORT_PORT: " in str(caught.value)
     assert "MODELPORT_LOG_LEVEL: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [GatewaySettings, ModelsSettings])
+def test_nothing_but_public_addresses_is_called_unless_a_setting_says_so(
+    monkeypatch: pytest.MonkeyPatch, settings: type[ServiceSettings]
+) -> None:
+    for variable in ("MODELS", "SECRETS", "NATS", "REDIS", "GATEWAY", "DATABASE"):
+        monkeypatch.setenv(f"MODELPORT_{variable}_URL", "x")
+    for text in (None, "", " , "):
+        if text is not None:
+            monkeypatch.setenv("MODELPORT_EGRESS_ALLOW", text)
+        assert load(settings).egress_allow == EgressAllow()
+    monkeypatch.setenv("MODELPORT_EGRESS_ALLOW", "10.0.0.0/8, Ollama.internal,::1 ")
+    assert load(settings).egress_allow == EgressAllow.parse(["10.0.0.0/8", "::1", "ollama.internal"])
+    monkeypatch.setenv("MODELPORT_EGRESS_ALLOW", "10.0.0.0/8,10.0.0.1/8")
+    with pytest.raises(SettingsError, match=r"^MODELPORT_EGRESS_ALLOW: .*'10\.0\.0\.1/8' is no network: .*$"):
+        load(settings)
 
 
 def test_inherited_sockets_come_first(monkeypatch: pytest.MonkeyPatch) -> None:

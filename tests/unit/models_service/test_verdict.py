@@ -64,11 +64,19 @@ def test_nor_does_a_gateway_that_does_not_know_the_provider_yet() -> None:
     assert isinstance(judge_error(Answer(404, True, "no_such_provider", "x"), None), Inconclusive)
 
 
-@pytest.mark.parametrize("code", ["connect_failed", "tls_failed", "timeout", "egress_refused", "loop"])
+@pytest.mark.parametrize("code", ["connect_failed", "tls_failed", "timeout", "loop"])
 def test_gateway_errors_that_speak_of_the_provider_are_failures(code: str) -> None:
     assert judge_error(Answer(502, True, code, "the provider is not there"), None) == Failing(
         "the provider is not there"
     )
+
+
+def test_what_the_egress_guard_refuses_is_an_error_at_once_in_its_own_words() -> None:
+    told = "http://db:1 must not be called: 10.0.0.5 is a private address"
+    verdict = judge_error(Answer(502, True, "egress_refused", told), None)
+    assert verdict == Refused(told)
+    state = after(CREATED, verdict)
+    assert (state.status, state.status_message) == (ProviderStatus.ERROR, told)
 
 
 def test_a_missing_secret_is_named() -> None:

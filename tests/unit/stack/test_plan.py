@@ -1,4 +1,5 @@
 import dataclasses
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from modelport_cli.stack.plan import (
     service_launch,
     valkey_launch,
 )
+from modelport_contracts.egress import EgressAllow
 from modelport_kit.database.engine import async_url
 
 ADDRESSES = Addresses(
@@ -77,6 +79,17 @@ def test_metrics_have_a_socket_of_their_own_and_the_gateway_tells_of_all() -> No
     told = "models=http://127.0.0.1:5/metrics,gateway-2=http://127.0.0.1:6/metrics"
     assert started.environment["MODELPORT_METRICS_URLS"] == told
     assert "MODELPORT_METRICS_URLS" not in launch("models").environment
+
+
+def test_providers_may_be_on_this_machine_and_in_the_house_but_not_where_clouds_keep_metadata() -> None:
+    for kind in ("models", "gateway"):
+        allow = EgressAllow.parse(launch(kind).environment["MODELPORT_EGRESS_ALLOW"].split(","))
+        for open_one in ("127.0.0.1", "::1", "10.0.0.1", "172.31.0.1", "192.168.0.1", "100.64.0.1", "fd12::1"):
+            assert allow.refusal(ip_address(open_one), "x") is None
+        for closed in ("169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "0.0.0.0", "224.0.0.1"):
+            assert allow.refusal(ip_address(closed), "x")
+        for own in ("", "10.0.0.5"):
+            assert launch(kind, {"MODELPORT_EGRESS_ALLOW": own}).environment["MODELPORT_EGRESS_ALLOW"] == own
 
 
 def test_access_records_go_to_a_file_of_their_own_gateway() -> None:

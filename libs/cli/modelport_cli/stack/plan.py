@@ -11,6 +11,9 @@ HOST = "127.0.0.1"
 USER = "modelport"
 """The name under which services log in to NATS and Valkey."""
 
+LOCAL_EGRESS = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
+"""A model server on this machine or in the house is what people try first. Clouds' metadata is not in it."""
+
 _SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 
 
@@ -87,6 +90,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         "MODELPORT_SERVICE_TOKEN_FILE": str(keys / f"{service.kind}.token"),
         "MODELPORT_SERVICE_TRUST_FILE": str(keys / "trust.json"),
     }
+    environment.setdefault("MODELPORT_EGRESS_ALLOW", LOCAL_EGRESS)
     fds = service.fds + service.shared_fds
     if service.metrics_fd is not None:
         own["MODELPORT_METRICS_FD"] = str(service.metrics_fd)

@@ -1,6 +1,7 @@
 """The one place through which every connection to a provider is made (docs/wire.md, 3.6).
 
 The name is resolved here and the connection made to the resolved address, so that what was judged is what is called.
+No proxy of the environment is asked, and no redirect followed.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from modelport_contracts.egress import EgressAllow, meant
 from modelport_gateway.errors import (
     ConnectFailedError,
     ConnectTimeoutError,
@@ -27,21 +29,23 @@ _MAX_ADDRESSES = 4
 
 
 class Egress:
-    """Connects to providers, and refuses to connect to the gateway itself.
+    """Connects to providers, and refuses to connect to the gateway itself or to what is not public.
 
     `own_addresses` are the (address, port) pairs on which the gateway listens; 0.0.0.0 and :: stand for every
-    address of this machine.
+    address of this machine. `allow` says what may be called all the same, the gateway itself excepted.
     """
 
     def __init__(
         self,
         own_addresses: Iterable[tuple[str, int]],
+        allow: EgressAllow,
         *,
         tls: ClientTls | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._own = {(ipaddress.ip_address(address), port) for address, port in own_addresses}
         self._own_ports = {port for address, port in self._own if address.is_unspecified}
+        self._allow = allow
         self._resolver = resolver or Resolver()
         self._tls = tls or ClientTls()
 
@@ -124,7 +128,7 @@ class Egress:
             self._check(origin, peer[0], peer[1])
             if address[1] in self._own_ports and sock.getsockname()[0] == peer[0]:
                 # Bound to every address: a peer that has our own address is this machine.
-                raise _refused(origin)
+                raise _is_itself(origin)
             _, protocol = await loop.create_connection(
                 lambda: make_protocol(sock),
                 sock=sock,
@@ -137,11 +141,12 @@ class Egress:
         return protocol
 
     def _check(self, origin: Origin, address: str, port: int) -> None:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+        given = ipaddress.ip_address(address)
+        ip = meant(given)
         if (ip, port) in self._own or (port in self._own_ports and (ip.is_loopback or ip.is_unspecified)):
-            raise _refused(origin)
+            raise _is_itself(origin)
+        if refusal := self._allow.refusal(given, origin.host):
+            raise EgressRefusedError(f"{origin} must not be called: {refusal}")
 
 
 class _Attempt(NamedTuple):
@@ -168,7 +173,7 @@ def _took_too_long(origin: Origin, timeout_s: float) -> ConnectTimeoutError:
     return ConnectTimeoutError(f"no connection to {origin} within {timeout_s:g} s; is the provider's host_url right?")
 
 
-def _refused(origin: Origin) -> EgressRefusedError:
+def _is_itself(origin: Origin) -> EgressRefusedError:
     return EgressRefusedError(f"{origin} is this gateway itself; a provider's host_url must name another server")
 
 

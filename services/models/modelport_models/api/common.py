@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from modelport_contracts.egress import EgressAllow
 from modelport_kit.http import page_request
 from modelport_kit.lists import PageRequest
 from modelport_models.discovery.loop import Discovery
@@ -19,6 +20,7 @@ class Parts:
     stores: Stores
     secrets: SecretsClient
     discovery: Discovery
+    egress_allow: EgressAllow
 
 
 def parts_of(request: Request) -> Parts:

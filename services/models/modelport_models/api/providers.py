@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from modelport_contracts.pages import Page
 from modelport_contracts.resources.providers import Provider, ProviderCreate, ProviderStatusUpdate, ProviderUpdate
-from modelport_kit.errors import BadRequestError
+from modelport_kit.errors import BadRequestError, UnprocessableError
 from modelport_kit.http import page_reply, require, set_revision
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_models.api.common import Listing, Parts, WithParts
@@ -16,6 +16,8 @@ from modelport_models.domain import SOURCE
 async def _check(parts: Parts, workspace: str, body: ProviderUpdate) -> None:
     if problems := body.forbidden_headers():
         raise BadRequestError("; ".join(problems), code="header_not_allowed")
+    if refusal := parts.egress_allow.url_refusal(body.host_url):
+        raise UnprocessableError(("body", "host_url"), refusal, kind="egress_refused")
     await parts.stores.workspaces.get(workspace)
     if body.api_key_secret_name is not None:
         await parts.secrets.check_exists(workspace, body.api_key_secret_name, "api_key_secret_name")

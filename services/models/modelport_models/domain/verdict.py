@@ -41,7 +41,7 @@ class NoListing:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider wants another key, or there is none."""
+    """The provider wants another key, or there is none; or the gateway does not call such an address."""
 
     reason: str
 
@@ -80,6 +80,8 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
             return Inconclusive(answer.message or f"the gateway answered {answer.status}")
         if answer.status == 424:
             return Refused(_no_secret(answer, secret))
+        if answer.code == "egress_refused":
+            return Refused(answer.message)  # no later probe changes it: the host_url or a setting has to
         return Failing(answer.message or f"the gateway answered {answer.status}")
     if answer.status in {401, 403}:
         what = f"check secret {secret}" if secret else "it needs a key: store one as a secret and name it here"
