@@ -11,8 +11,10 @@ TIMEOUT_S = 2
 def main() -> int:
     """Ask /health/ready on the service's own port."""
     url = f"http://127.0.0.1:{os.environ['MODELPORT_PORT']}/health/ready"
+    # A Docker client may put its proxy into every container's environment; this container is not behind it.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
+        with direct.open(url, timeout=TIMEOUT_S) as reply:
             print(reply.read().decode())  # noqa: T201 (docker inspect shows it)
     except urllib.error.HTTPError as error:
         with error:

@@ -81,7 +81,7 @@ def judge_error(answer: Answer, secret: str | None) -> Verdict:
         if answer.status == 424:
             return Refused(_no_secret(answer, secret))
         if answer.code == "egress_refused":
-            return Refused(answer.message)  # no later probe changes it: the host_url or a setting has to
+            return Refused(answer.message)  # not an outage: the host_url, its DNS or a setting has to change
         return Failing(answer.message or f"the gateway answered {answer.status}")
     if answer.status in {401, 403}:
         what = f"check secret {secret}" if secret else "it needs a key: store one as a secret and name it here"
