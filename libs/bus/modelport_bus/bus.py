@@ -32,6 +32,7 @@ RETRY_AFTER_S = 0.25
 """How long a message rests after its handler failed."""
 FIRST_BACKOFF_S = 0.05
 MAX_BACKOFF_S = 1.0
+_NO_STREAM = f"there is no stream {STREAM}; the secrets service makes it"
 _TROUBLE = (nats.errors.Error, OSError, TimeoutError, asyncio.InvalidStateError)
 
 
@@ -50,8 +51,12 @@ class BusCounts:
 class Bus:
     """A connection to NATS that outlives the server's absences: `start` returns at once, NATS there or not."""
 
-    def __init__(self, url: str, *, name: str) -> None:
-        """`url` is nats://user:password@host:port; `name` is shown by the server's monitoring."""
+    def __init__(self, url: str, *, name: str, keeps_stream: bool = True) -> None:
+        """`url` is nats://user:password@host:port; `name` is shown by the server's monitoring.
+
+        Who does not keep the stream waits, where it is missing, for the one who does: only that one may set it up.
+        """
+        self._keeps_stream = keeps_stream
         self._keeper = ConnectionKeeper(url, name)
         self._keeping: asyncio.Task[None] | None = None
         self.counts = BusCounts()
@@ -98,6 +103,8 @@ class Bus:
             try:
                 await connection.during(_store(connection, change))
             except nats.js.errors.NoStreamResponseError:
+                if not self._keeps_stream:
+                    raise BusAwayError(_NO_STREAM) from None
                 await connection.during(ensure_stream(connection.client.jetstream()))
                 await connection.during(_store(connection, change))
         except (nats.js.errors.ServiceUnavailableError, nats.js.errors.NoStreamResponseError) as error:
@@ -149,8 +156,12 @@ class Bus:
             try:
                 connection = await self._keeper.wait()
                 jetstream = connection.client.jetstream()
-                await connection.during(ensure_stream(jetstream))
-                await connection.during(ensure_consumer(jetstream, durable, filter_subject, ack_wait_s))
+                if self._keeps_stream:
+                    await connection.during(ensure_stream(jetstream))
+                try:
+                    await connection.during(ensure_consumer(jetstream, durable, filter_subject, ack_wait_s))
+                except nats.js.errors.NotFoundError:
+                    raise BusAwayError(_NO_STREAM) from None
                 async with Puller(connection, STREAM, durable) as puller:
                     await self._pull(puller, handler, gate, on_success)
             except _TROUBLE as error:

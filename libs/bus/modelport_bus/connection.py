@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -126,7 +126,11 @@ class ConnectionKeeper:
         connection = NatsConnection(client)
 
         async def on_error(error: Exception) -> None:
-            logger.debug("NATS: %s", _reason(error))
+            if "permissions violation" in (reason := _reason(error)).lower():
+                # All that whoever asked would notice is that no answer comes.
+                logger.error("NATS at %s does not let this service's user do what it needs: %s", self._shown, reason)
+            else:
+                logger.debug("NATS: %s", reason)
 
         async def on_closed() -> None:
             connection.mark_lost()
@@ -136,6 +140,7 @@ class ConnectionKeeper:
                 await client.connect(
                     self._url.split(","),
                     name=self._name,
+                    inbox_prefix=inbox_prefix(self._url),
                     error_cb=on_error,
                     closed_cb=on_closed,
                     allow_reconnect=False,
@@ -149,6 +154,12 @@ class ConnectionKeeper:
             await close_quietly(client)
             raise
         return connection
+
+
+def inbox_prefix(url: str) -> str:
+    """Return where replies to the user of an address come: no user may listen to another's."""
+    user = urlsplit(url.partition(",")[0]).username
+    return f"_INBOX_{unquote(user)}" if user else "_INBOX"
 
 
 async def close_quietly(client: Client) -> None:
