@@ -6,7 +6,6 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import nats
 import nats.errors
@@ -162,7 +161,7 @@ async def test_nobody_is_let_in_without_a_password(server: NatsWithRights) -> No
     wrong = server.url("gateway").replace("mp_gateway", "mp_models")
     for url in (f"nats://127.0.0.1:{server.port}", wrong):
         client = Client()
-        with pytest.raises(nats.errors.Error, match="(?i)authorization"):
+        with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
             await client.connect(url, allow_reconnect=False, connect_timeout=5)
         await close_quietly(client)
 

@@ -69,6 +69,13 @@ def test_only_the_gateway_holds_the_front_door_token() -> None:
     assert "MODELPORT_FRONT_DOOR_TOKEN_FILE" not in launch("models").environment
 
 
+def test_each_service_logs_in_as_itself_and_only_the_gateway_to_valkey() -> None:
+    for kind in ("secrets", "models", "gateway"):
+        environment = launch(kind).environment
+        assert environment["MODELPORT_NATS_URL"] == f"nats://{kind}:{kind}-pw@127.0.0.1:1"
+        assert ("MODELPORT_REDIS_URL" in environment) is (kind == "gateway")
+
+
 def test_metrics_have_a_socket_of_their_own_and_the_gateway_tells_of_all() -> None:
     addresses = dataclasses.replace(ADDRESSES, metrics_ports={"models": 5, "gateway-2": 6})
     service = Service("gateway", Path("/d/gateway-2"), 9, (11,), shared_fds=(12,), number=2, metrics_fd=13)
