@@ -12,10 +12,12 @@ import argparse
 import datetime
 import http.client
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,8 @@ OURS = ("runtime", "server", "build", "dev", "fuzz")
 """What we ship, build and check with. The other locks are of programs that ours is compared with, as published."""
 SOURCE = "https://api.osv.dev/v1/query"
 TIMEOUT_S = 5.0
+PATIENCE_S = 8.0
+"""For so long a check asks about what is not recorded; hundreds of packages are for `make advisories`."""
 _USED = ("id", "aliases", "summary", "published", "withdrawn", "schema_version")
 
 Vulnerabilities = list[dict[str, Any]]
@@ -41,15 +45,17 @@ class AuditError(Exception):
 class Answers:
     """What the advisory source says of each version of a package: recorded, or asked for."""
 
-    def __init__(self, recorded: dict[str, Vulnerabilities], source: str) -> None:
+    def __init__(self, recorded: dict[str, Vulnerabilities], source: str, patience_s: float) -> None:
         self._recorded = recorded
         self._source = source
+        self._patience_s = patience_s
+        self._began = time.monotonic()
         self._lock = threading.Lock()
         self.asked: dict[str, Vulnerabilities] = {}
         self.unknown: set[str] = set()
         """Neither recorded, nor could the source be asked."""
         self.trouble: str | None = None
-        """Why the source could not be asked; after that it is not asked again."""
+        """Why the source could not be asked; after that it is asked no more."""
 
     def of(self, query: dict[str, Any]) -> Vulnerabilities:
         """Return the vulnerabilities of what a query names, none where they cannot be known."""
@@ -58,6 +64,8 @@ class Answers:
             for known in (self._recorded, self.asked):
                 if pin in known:
                     return known[pin]
+            if time.monotonic() - self._began > self._patience_s:
+                self.trouble = self.trouble or f"asking took longer than {self._patience_s:g} s"
             if self.trouble is None:
                 try:
                     self.asked[pin] = self._ask(query)
@@ -95,7 +103,7 @@ def audit(locks: Path, source: str, *, anew: bool) -> int:
     """Look through all lock files; with `anew`, record what the source says."""
     record = locks / "advisories.json"
     taken, recorded = (None, {}) if anew else _read(record)
-    answers = Answers(recorded, source)
+    answers = Answers(recorded, source, math.inf if anew else PATIENCE_S)
     files = sorted(locks.glob("*.txt"))
     # The others each by itself: they lock different versions of the same packages.
     together = [[file for file in files if file.stem in OURS], *([file] for file in files if file.stem not in OURS)]
@@ -114,7 +122,7 @@ def audit(locks: Path, source: str, *, anew: bool) -> int:
         sys.stdout.write(f"audit: no failure, only what ours is compared with: {line}\n")
     if answers.unknown:
         sys.stdout.write(
-            f"audit: {len(answers.unknown)} packages were NOT AUDITED: nothing is recorded of them, and {source} cannot"
+            f"audit: packages NOT AUDITED: {len(answers.unknown)}. Nothing is recorded of them, and {source} could not"
             f" be asked ({answers.trouble}). Run `make advisories` where it can be, and commit {record.name}\n"
         )
     since = f"advisories of {taken}" if taken else "no advisories recorded"
