@@ -8,9 +8,10 @@ uses one learns that it is lost and sets up anew on the next.
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Coroutine
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -27,6 +28,7 @@ PING_EVERY_S = 2
 FIRST_RETRY_S = 0.05
 MAX_RETRY_S = 1.0
 _LOOK_EVERY_S = 0.25
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class NatsConnection:
@@ -157,9 +159,13 @@ class ConnectionKeeper:
 
 
 def inbox_prefix(url: str) -> str:
-    """Return where replies to the user of an address come: no user may listen to another's."""
-    user = urlsplit(url.partition(",")[0]).username
-    return f"_INBOX_{unquote(user)}" if user else "_INBOX"
+    """Return where replies to the user of an address come: no user may listen to another's.
+
+    A name without a password is a token, which may stand in no subject.
+    """
+    address = urlsplit(url.partition(",")[0])
+    is_name = address.password is not None and _PLAIN_NAME.fullmatch(address.username or "")
+    return f"_INBOX_{address.username}" if is_name else "_INBOX"
 
 
 async def close_quietly(client: Client) -> None:
