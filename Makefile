@@ -8,7 +8,7 @@ PROJECT := pyproject.toml requirements/build.txt
 SOURCES := libs services tests tools deploy
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-propagation bench-scale faults fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose
+.PHONY: bench bench-propagation bench-scale faults fuzz help up install test test-published-client check format lock clean postgres compose-init test-compose advisories sbom
 
 help:  ## this menu
 	@echo "Modelport: one address for every model"
@@ -39,15 +39,26 @@ fuzz: $(VENV)/installed-dev requirements/fuzz.txt  ## look for bodies that the s
 	@PYTHONPATH=tests/support $(BIN)/python tests/fuzz/splice.py -max_total_time=$(FUZZ_SECONDS) -verbosity=0 \
 	  -artifact_prefix=.fuzz/ .fuzz/splice tests/fuzz/corpus/splice
 
-check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel contents, generated documents
+check: $(VENV)/installed-dev  ## formatter, linter, types, import rules, wheel, known vulnerabilities, documents
 	@status=0; run() { echo "== $$*"; "$$@" || status=1; }; \
 	run $(BIN)/ruff format --check $(SOURCES); \
 	run $(BIN)/ruff check --quiet $(SOURCES); \
 	run $(BIN)/mypy $(SOURCES); \
 	run $(BIN)/lint-imports; \
 	run $(BIN)/python tools/wheel_contents.py; \
+	run $(BIN)/python tools/audit.py; \
 	if [ -f tools/references.py ]; then run $(BIN)/python tools/references.py --check; fi; \
 	exit $$status
+
+advisories: $(VENV)/installed-dev  ## record what is known against the locked packages (asks api.osv.dev)
+	@$(BIN)/python tools/audit.py --record
+
+sbom: $(VENV)/installed-dev  ## write dist/sbom-*.json: what is locked for the local stack and the image, as CycloneDX
+	@mkdir -p dist
+	@for lock in runtime server; do \
+	  PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	    --output-file dist/sbom-$$lock.json requirements/$$lock.txt && echo dist/sbom-$$lock.json || exit 1; \
+	done
 
 format: $(VENV)/installed-dev  ## format the sources and mend what the linter can
 	@$(BIN)/ruff format $(SOURCES)

@@ -25,6 +25,8 @@ SCOPES = {
     "secrets": ["api"],
 }
 """Who calls services, and what each caller may ask of them."""
+RIGHTS = ROOT / "libs" / "cli" / "modelport_cli" / "stack" / "rights"
+"""Who may do what on NATS and Valkey, for this stack and the local one (modelport_cli.stack.plan)."""
 SERVICES_WITH_DATABASE = ("models", "secrets")
 SERVICES = (*SERVICES_WITH_DATABASE, "gateway")
 
@@ -135,9 +137,11 @@ def _trusted(tokens: dict[str, str]) -> list[dict[str, object]]:
 
 
 def _valkey_users(password: str) -> str:
-    # Whoever does not log in may ask for a sign of life: the health check.
+    # As modelport_cli.stack.plan.valkey_users, which cannot be imported before anything is installed.
     digest = hashlib.sha256(password.encode()).hexdigest()
-    return f"user default on nopass resetkeys resetchannels -@all +ping\nuser gateway on #{digest} ~* &* +@all"
+    lines = (RIGHTS / "valkey-gateway.acl").read_text().splitlines()
+    rights = " ".join(line for line in lines if not line.startswith("#"))
+    return f"user default reset\nuser gateway on #{digest} {rights}"
 
 
 def _environment(**values: str) -> str:

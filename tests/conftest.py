@@ -63,6 +63,10 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStac
     """The whole platform with two gateways, shared by tests that use workspaces of their own and break nothing."""
     with local_stack(tmp_path_factory.mktemp("stack"), gateways=2) as stack:
         yield stack
+        # Rights on NATS or Valkey that are too narrow would else show as delays and repairs only.
+        lines = [line for part in stack.pids for line in stack.log(part).splitlines()]
+        refused = [line for line in lines if "does not let this service's user" in line or "no permissions to" in line]
+        assert not refused, refused[0]
 
 
 @pytest.fixture

@@ -160,37 +160,78 @@ def test_stream_passes_the_edge_as_it_comes(stack: ComposeStack, openai: Upstrea
     assert sum(gap > 0.15 for gap in gaps) >= 2, gaps
 
 
-def test_only_the_edge_is_reachable_and_nothing_of_ours_runs_as_root(stack: ComposeStack) -> None:
-    containers = stack.containers()
+def test_only_the_edge_is_reachable(stack: ComposeStack) -> None:
     published = {
         container["Service"]: port["URL"]
-        for container in containers
+        for container in stack.containers()
         for port in container["Publishers"] or []
         if port["PublishedPort"]
     }
     assert published == {"edge": "127.0.0.1"}
-    for container in containers:
-        if container["Service"] in {"gateway", "models", "secrets", "valkey"}:
-            assert docker("exec", container["Name"], "id", "-u").strip() not in {"0", ""}
 
 
-def test_a_service_cannot_publish_for_another(stack: ComposeStack) -> None:
-    # deploy/nats/nats.conf: a gateway, which talks to the outside world, cannot forge a change.
+def test_nothing_has_roots_powers_or_writes_where_it_need_not(stack: ComposeStack) -> None:
+    running = [container for container in stack.containers() if container["State"] == "running"]
+    assert len(running) == 8
+    for container in running:
+        name, service = container["Name"], container["Service"]
+        (settings,) = json.loads(docker("inspect", "--format=[{{json .HostConfig}}]", name))
+        assert settings["ReadonlyRootfs"], service
+        assert settings["CapDrop"] == ["ALL"], service
+        assert bool(settings["CapAdd"]) is (service == "postgres"), service
+        assert settings["SecurityOpt"] == ["no-new-privileges:true"], service
+        # What the kernel says of the server itself, whoever its entrypoint was.
+        status = dict(line.split(":", 1) for line in _in(name, "cat", "/proc/1/status").splitlines() if ":" in line)
+        assert int(status["CapEff"], 16) == 0, service
+        assert status["NoNewPrivs"].strip() == "1", service
+        assert (status["Uid"].split()[0] == "0") is (service == "nats"), service
+    for container in running:
+        refused = _in(container["Name"], "sh", "-c", "echo x 2>&1 >/forbidden || true")
+        assert "read-only file system" in refused.lower(), container["Service"]
+
+
+def _in(container: str, *command: str) -> str:
+    return docker("exec", container, *command)
+
+
+def test_the_services_rights_on_nats_are_their_own(stack: ComposeStack) -> None:
+    # A gateway, which talks to the outside world, can neither forge a change nor touch the stream, nor read replies.
     script = """
 import asyncio, os, nats
 async def main():
-    refused = asyncio.get_running_loop().create_future()
-    async def note(error):
-        if not refused.done():
-            refused.set_result(error)
-    client = await nats.connect(os.environ["MODELPORT_NATS_URL"], error_cb=note)
-    await client.publish("modelport.v1.models.provider.forged.forged", b"{}")
-    print(await asyncio.wait_for(refused, 10))
+    refused = asyncio.Queue()
+    client = await nats.connect(os.environ["MODELPORT_NATS_URL"], error_cb=refused.put)
+    for subject in ("modelport.v1.models.provider.forged.forged", "$JS.API.STREAM.PURGE.MODELPORT"):
+        await client.publish(subject, b"{}")
+    await client.subscribe("_INBOX_models.>")
+    for _ in range(3):
+        print(await asyncio.wait_for(refused.get(), 10))
     await client.close()
 asyncio.run(main())
 """
+    printed = stack.compose("exec", "-T", "--index=1", "gateway", "python", "-c", script).lower()
+    assert printed.count("permissions violation") == 3
+    for subject in ("modelport.v1.models.provider.forged.forged", "$js.api.stream.purge.modelport", "_inbox_models.>"):
+        assert f'"{subject}"' in printed
+
+
+def test_valkey_lets_in_the_gateway_alone(stack: ComposeStack) -> None:
+    script = """
+import os, redis
+def attempt(url, *command):
+    try:
+        return redis.Redis.from_url(url).execute_command(*command)
+    except redis.RedisError as error:
+        return type(error).__name__
+own = os.environ["MODELPORT_REDIS_URL"]
+print(attempt(own, "PING"), attempt(own, "FLUSHALL"), attempt(own, "SET", "other", "1"))
+print(attempt("redis://valkey:6379/0", "PING"))
+"""
     printed = stack.compose("exec", "-T", "--index=1", "gateway", "python", "-c", script)
-    assert "permissions violation" in printed.lower()
+    assert printed.splitlines() == ["True NoPermissionError NoPermissionError", "AuthenticationError"]
+    for service in ("models", "secrets"):
+        environment = stack.compose("exec", "-T", service, "env")
+        assert "REDIS" not in environment
 
 
 def test_data_outlive_restart_and_replacement(stack: ComposeStack, openai: Upstream) -> None:

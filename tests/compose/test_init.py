@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from modelport_cli.stack import plan
+
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "init.py"
 
 
@@ -58,6 +60,19 @@ def test_trust_file_and_valkey_users_hold_digests_only(folder: Path) -> None:
     users = (folder / "valkey.users").read_text()
     assert password not in users
     assert f"#{hashlib.sha256(password.encode()).hexdigest()}" in users
+
+
+def test_rights_are_those_of_the_local_stack(folder: Path) -> None:
+    init(folder)
+    password = (folder / "valkey-gateway.password").read_text().strip()
+    assert (folder / "valkey.users").read_text().strip() == plan.valkey_users(password)
+    # NATS reads the one file itself; what it names must be what each container is told.
+    passwords = dict(line.split("=") for line in (folder / "nats.env").read_text().splitlines())
+    for user in ("secrets", "models", "gateway"):
+        assert f"user: {user}, password: $NATS_{user.upper()}_PASSWORD\n" in plan.nats_config()
+        login = f"nats://{user}:{passwords[f'NATS_{user.upper()}_PASSWORD']}@"
+        assert f"MODELPORT_NATS_URL={login}" in (folder / f"{user}.env").read_text()
+        assert ("MODELPORT_REDIS_URL" in (folder / f"{user}.env").read_text()) is (user == "gateway")
 
 
 def test_again_changes_nothing(folder: Path) -> None:

@@ -28,6 +28,8 @@ Handler = Callable[[Change], Awaitable[None]]
 Gate = Callable[[], Awaitable[None]]
 
 PUBLISH_TIMEOUT_S = 2.0
+STREAM_POLL_S = 0.1
+"""How often who does not keep the stream looks whether it is there."""
 RETRY_AFTER_S = 0.25
 """How long a message rests after its handler failed."""
 FIRST_BACKOFF_S = 0.05
@@ -50,8 +52,12 @@ class BusCounts:
 class Bus:
     """A connection to NATS that outlives the server's absences: `start` returns at once, NATS there or not."""
 
-    def __init__(self, url: str, *, name: str) -> None:
-        """`url` is nats://user:password@host:port; `name` is shown by the server's monitoring."""
+    def __init__(self, url: str, *, name: str, keeps_stream: bool = True) -> None:
+        """`url` is nats://user:password@host:port; `name` is shown by the server's monitoring.
+
+        Who does not keep the stream waits, where it is missing, for the one who does: only that one may set it up.
+        """
+        self._keeps_stream = keeps_stream
         self._keeper = ConnectionKeeper(url, name)
         self._keeping: asyncio.Task[None] | None = None
         self.counts = BusCounts()
@@ -98,8 +104,11 @@ class Bus:
             try:
                 await connection.during(_store(connection, change))
             except nats.js.errors.NoStreamResponseError:
-                await connection.during(ensure_stream(connection.client.jetstream()))
-                await connection.during(_store(connection, change))
+                if self._keeps_stream:
+                    await connection.during(ensure_stream(connection.client.jetstream()))
+                    await connection.during(_store(connection, change))
+                else:
+                    await connection.during(_store_once_possible(connection, change))
         except (nats.js.errors.ServiceUnavailableError, nats.js.errors.NoStreamResponseError) as error:
             raise BusAwayError(f"JetStream is not available: {error}") from error
         except (nats.js.errors.APIError, nats.errors.MaxPayloadError) as error:
@@ -148,9 +157,9 @@ class Bus:
             handled_before = self.counts.handled
             try:
                 connection = await self._keeper.wait()
-                jetstream = connection.client.jetstream()
-                await connection.during(ensure_stream(jetstream))
-                await connection.during(ensure_consumer(jetstream, durable, filter_subject, ack_wait_s))
+                if self._keeps_stream:
+                    await connection.during(ensure_stream(connection.client.jetstream()))
+                await self._ensure_consumer(connection, durable, filter_subject, ack_wait_s)
                 async with Puller(connection, STREAM, durable) as puller:
                     await self._pull(puller, handler, gate, on_success)
             except _TROUBLE as error:
@@ -161,6 +170,22 @@ class Bus:
                 )
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+
+    async def _ensure_consumer(
+        self, connection: NatsConnection, durable: str, filter_subject: str, ack_wait_s: float
+    ) -> None:
+        jetstream = connection.client.jetstream()
+        is_waiting = False
+        while True:
+            try:
+                await connection.during(ensure_consumer(jetstream, durable, filter_subject, ack_wait_s))
+            except nats.js.errors.NotFoundError:
+                if not is_waiting:
+                    logger.warning("consumer %s waits for the stream %s, which secrets makes", durable, STREAM)
+                    is_waiting = True
+                await connection.during(asyncio.sleep(STREAM_POLL_S))
+            else:
+                return
 
     async def _pull(self, puller: Puller, handler: Handler, gate: Gate | None, on_success: Callable[[], None]) -> None:
         while True:
@@ -197,3 +222,17 @@ class Bus:
 async def _store(connection: NatsConnection, change: Change) -> None:
     jetstream = connection.client.jetstream()
     await jetstream.publish(subject_of(change.envelope), change.encode(), timeout=PUBLISH_TIMEOUT_S)
+
+
+async def _store_once_possible(connection: NatsConnection, change: Change) -> None:
+    """Wait a moment for who makes the stream: at a first start it may come after what it is to take."""
+    end = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT_S
+    while True:
+        try:
+            await _store(connection, change)
+        except nats.js.errors.NoStreamResponseError:
+            if asyncio.get_running_loop().time() >= end:
+                raise
+            await asyncio.sleep(STREAM_POLL_S)
+        else:
+            return

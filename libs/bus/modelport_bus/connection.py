@@ -8,6 +8,7 @@ uses one learns that it is lost and sets up anew on the next.
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ PING_EVERY_S = 2
 FIRST_RETRY_S = 0.05
 MAX_RETRY_S = 1.0
 _LOOK_EVERY_S = 0.25
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class NatsConnection:
@@ -126,7 +128,11 @@ class ConnectionKeeper:
         connection = NatsConnection(client)
 
         async def on_error(error: Exception) -> None:
-            logger.debug("NATS: %s", _reason(error))
+            if "permissions violation" in (reason := _reason(error)).lower():
+                # All that whoever asked would notice is that no answer comes.
+                logger.error("NATS at %s does not let this service's user do what it needs: %s", self._shown, reason)
+            else:
+                logger.debug("NATS: %s", reason)
 
         async def on_closed() -> None:
             connection.mark_lost()
@@ -136,6 +142,7 @@ class ConnectionKeeper:
                 await client.connect(
                     self._url.split(","),
                     name=self._name,
+                    inbox_prefix=inbox_prefix(self._url),
                     error_cb=on_error,
                     closed_cb=on_closed,
                     allow_reconnect=False,
@@ -149,6 +156,16 @@ class ConnectionKeeper:
             await close_quietly(client)
             raise
         return connection
+
+
+def inbox_prefix(url: str) -> str:
+    """Return where replies to the user of an address come: no user may listen to another's.
+
+    A name without a password is a token, which may stand in no subject.
+    """
+    address = urlsplit(url.partition(",")[0])
+    is_name = address.password is not None and _PLAIN_NAME.fullmatch(address.username or "")
+    return f"_INBOX_{address.username}" if is_name else "_INBOX"
 
 
 async def close_quietly(client: Client) -> None:

@@ -73,7 +73,7 @@ class Gateway:
             "models": service_client(settings.models_url, front_token, timeout_s=30),
             "secrets": service_client(settings.secrets_url, front_token, timeout_s=30),
         }
-        self._bus = Bus(settings.nats_url, name="modelport-gateway")
+        self._bus = Bus(settings.nats_url, name="modelport-gateway", keeps_stream=False)
         self._writer = RouteWriter(settings.redis_url)
         self._table = NearCache(settings.redis_url, literal=not settings.near_cache)
         self._lease = Lease()

@@ -50,7 +50,7 @@ def build_app(settings: ModelsSettings) -> FastAPI:
     stores = Stores(database, _now)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
-    bus = Bus(settings.nats_url, name="modelport-models")
+    bus = Bus(settings.nats_url, name="modelport-models", keeps_stream=False)
     loops = BackgroundLoops()
     outbox = OutboxPublisher(database, bus.publish)
     metrics = ServiceMetrics("models")

@@ -292,3 +292,28 @@ async def test_a_missing_consumer_is_no_hot_loop(bus: Bus, nats_server: NatsServ
         assert made_anew < 20
     finally:
         await client.close()
+
+
+async def test_who_does_not_keep_the_stream_waits_for_who_does(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    received = Received()
+    async with Bus(nats_server.url, name="guest", keeps_stream=False) as guest, consuming(guest, received):
+        await guest.wait_connected()
+        sending = asyncio.create_task(guest.publish(change(revision=1)))
+        await eventually(lambda: "waits for the stream" in caplog.text)
+        assert not sending.done()
+        assert await guest.newest("models") is None, "nobody made the stream"
+        async with Bus(nats_server.url, name="keeper") as keeper:
+            await keeper.wait_connected()
+            await keeper.publish(change(revision=2))
+            await sending
+            await eventually(lambda: received.revisions() == {1, 2})
+    assert caplog.text.count("waits for the stream") == 1
+
+
+async def test_a_stream_that_does_not_come_is_an_away_bus(nats_server: NatsServer) -> None:
+    async with Bus(nats_server.url, name="guest", keeps_stream=False) as guest:
+        await guest.wait_connected()
+        with pytest.raises(BusAwayError, match="JetStream is not available"):
+            await guest.publish(change())

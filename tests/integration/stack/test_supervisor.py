@@ -118,7 +118,7 @@ def test_everything_is_up_within_seconds_and_says_so(stacks: Stacks) -> None:
 def test_no_password_or_key_is_visible_to_other_users(stacks: Stacks) -> None:
     stack = stacks.started()
     secrets = [path.read_text().strip() for path in (stack.data_dir / "keys").iterdir() if path.suffix != ".json"]
-    assert len(secrets) == 7
+    assert len(secrets) == 9
     shown = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     shown += stack.console + "".join(stack.log(part) for part in stack.pids)
     assert not [secret for secret in secrets if secret in shown]

@@ -4,6 +4,7 @@ import pytest
 from nats.js.api import AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType
 
 from modelport_bus import Bus, BusAwayError
+from modelport_bus.connection import inbox_prefix
 from modelport_bus.streams import consumer_config, stream_config
 from modelport_contracts.events import ROUTE_SYNC_CONSUMER, subject_of
 from modelport_contracts.records import Change, Envelope
@@ -30,6 +31,20 @@ def test_consumers_see_everything_and_never_give_up() -> None:
 def test_names_with_dots_stay_one_token() -> None:
     envelope = Envelope(key="model/default/gpt-3.5.a", source="models", incarnation="i", revision=1, operation="put")
     assert subject_of(envelope).count(".") == 5
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        ("nats://gateway:pw@one:4222", "_INBOX_gateway"),
+        ("nats://gateway:pw@one:4222,nats://gateway:pw@two:4222", "_INBOX_gateway"),
+        ("nats://one:4222", "_INBOX"),
+        ("nats://a-token@one:4222", "_INBOX"),
+        ("nats://a%3Eb:pw@one:4222", "_INBOX"),
+    ],
+)
+def test_each_user_has_an_inbox_of_its_own(url: str, prefix: str) -> None:
+    assert inbox_prefix(url) == prefix
 
 
 async def test_a_bus_that_was_not_started_is_away() -> None:

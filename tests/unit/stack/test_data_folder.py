@@ -30,7 +30,20 @@ def test_the_first_start_makes_private_keys_and_the_next_keeps_them(tmp_path: Pa
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     opened(root)
     assert {path.name: path.read_text() for path in data.keys.iterdir()} == files
-    assert keys.nats_password not in repr(keys)
+    assert not [password for password in keys.nats_passwords.values() if password in repr(keys)]
+
+
+def test_a_folder_of_a_former_release_keeps_its_keys_and_gets_what_is_new(tmp_path: Path) -> None:
+    data, _ = opened(tmp_path / "data")
+    kept = {path.name: path.read_text() for path in data.keys.iterdir() if not path.name.startswith("nats-")}
+    for path in data.keys.glob("nats-*.password"):
+        path.unlink()
+    (data.keys / "nats.password").write_text("5" * 64)
+    _, keys = opened(tmp_path / "data")
+    now = {path.name: path.read_text() for path in data.keys.iterdir()}
+    assert kept.items() <= now.items()
+    assert set(now) - set(kept) == {f"nats-{user}.password" for user in ("secrets", "models", "gateway")}
+    assert len(set(keys.nats_passwords.values())) == 3
 
 
 def test_services_trust_digests_and_only_the_gateway_may_reveal(tmp_path: Path) -> None:
@@ -79,7 +92,7 @@ def test_a_layout_we_do_not_know_is_refused(tmp_path: Path, layout: str, problem
         open_data_folder(tmp_path / "data")
 
 
-@pytest.mark.parametrize("name", ["kek", "gateway.token", "nats.password"])
+@pytest.mark.parametrize("name", ["kek", "gateway.token", "nats-gateway.password", "valkey.password"])
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff\x00"])
 def test_a_damaged_key_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     data, _ = opened(tmp_path / "data")

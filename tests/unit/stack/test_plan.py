@@ -19,8 +19,8 @@ from modelport_contracts.egress import EgressAllow
 from modelport_kit.database.engine import async_url
 
 ADDRESSES = Addresses(
-    nats_url="nats://modelport:nats-pw@127.0.0.1:1",
-    redis_url="redis://modelport:valkey-pw@127.0.0.1:2/0",
+    nats_urls={kind: f"nats://{kind}:{kind}-pw@127.0.0.1:1" for kind in ("secrets", "models", "gateway")},
+    redis_url="redis://gateway:valkey-pw@127.0.0.1:2/0",
     front_port=8080,
     secrets_port=3,
     models_port=4,
@@ -61,13 +61,21 @@ def test_only_the_secrets_service_gets_what_is_secret(variable: str) -> None:
 
 
 def test_the_servers_get_no_key_of_the_user() -> None:
-    nats = nats_launch(Path("/n"), Path("/r"), Path("/s"), None, ENVIRON)
+    nats = nats_launch(Path("/n"), Path("/r"), Path("/s"), None, {"models": "mp_x"}, ENVIRON)
     valkey = valkey_launch(Path("/v"), Path("/r"), ENVIRON)
-    assert dict(nats.environment) == dict(valkey.environment) == {"PATH": "/bin", "HOME": "/h"}
+    assert dict(valkey.environment) == {"PATH": "/bin", "HOME": "/h"}
+    assert dict(nats.environment) == {**valkey.environment, "NATS_MODELS_PASSWORD": "mp_x"}
 
 
 def test_only_the_gateway_holds_the_front_door_token() -> None:
     assert "MODELPORT_FRONT_DOOR_TOKEN_FILE" not in launch("models").environment
+
+
+def test_each_service_logs_in_as_itself_and_only_the_gateway_to_valkey() -> None:
+    for kind in ("secrets", "models", "gateway"):
+        environment = launch(kind).environment
+        assert environment["MODELPORT_NATS_URL"] == f"nats://{kind}:{kind}-pw@127.0.0.1:1"
+        assert ("MODELPORT_REDIS_URL" in environment) is (kind == "gateway")
 
 
 def test_metrics_have_a_socket_of_their_own_and_the_gateway_tells_of_all() -> None:
@@ -106,7 +114,7 @@ def test_no_argument_and_no_repr_shows_a_secret() -> None:
 
 def test_nats_chooses_a_port_once() -> None:
     paths = Path("/n"), Path("/r"), Path("/s")
-    first, again = nats_launch(*paths, None, {}).argv, nats_launch(*paths, 4111, {}).argv
+    first, again = nats_launch(*paths, None, {}, {}).argv, nats_launch(*paths, 4111, {}, {}).argv
     assert first[first.index("-p") + 1] == "-1"
     assert again[again.index("-p") + 1] == "4111"
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,17 +20,21 @@ SCOPES = {
     "secrets": ("api",),
 }
 """Who calls services, and what each caller may ask of them."""
+NATS_USERS = ("secrets", "models", "gateway")
+"""Who logs in to NATS, each with a password of its own."""
 KEK_BYTES = 32
 
 _TOKEN = re.compile(r"[0-9a-f]{64}")
+_NATS_PASSWORD = re.compile(r"mp_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Where the key files are, and the two passwords that become part of addresses."""
+    """Where the key files are, and the passwords that become part of addresses."""
 
     folder: Path
-    nats_password: str = field(repr=False)
+    nats_passwords: Mapping[str, str] = field(repr=False)
+    """By the kind of service."""
     valkey_password: str = field(repr=False)
 
     @property
@@ -66,8 +70,14 @@ def ensure_keys(data: DataFolder) -> Keys:
     try:
         _ensure(kek, _new_kek, _is_kek)
         tokens = {caller: _ensure(folder / f"{caller}.token", _new_token, _is_token) for caller in SCOPES}
-        passwords = [_ensure(folder / f"{server}.password", _new_token, _is_token) for server in ("nats", "valkey")]
-        keys = Keys(folder, nats_password=passwords[0], valkey_password=passwords[1])
+        nats = {
+            user: _ensure(folder / f"nats-{user}.password", _new_nats_password, _is_nats_password)
+            for user in NATS_USERS
+        }
+        valkey = _ensure(folder / "valkey.password", _new_token, _is_token)
+        keys = Keys(folder, nats_passwords=nats, valkey_password=valkey)
+        # The one that all services shared in former releases; it opens nothing any more.
+        (folder / "nats.password").unlink(missing_ok=True)
         # Written anew at each start: it follows from the tokens and can then never disagree with them.
         write_private(keys.trust, json.dumps(trust_entries(tokens), indent=1) + "\n")
     except OSError as error:
@@ -111,6 +121,15 @@ def _is_kek(text: str) -> bool:
 
 def _new_token() -> str:
     return secrets.token_hex(32)
+
+
+def _new_nats_password() -> str:
+    # The letters in front keep NATS' configuration language from taking it for a number.
+    return f"mp_{secrets.token_hex(32)}"
+
+
+def _is_nats_password(text: str) -> bool:
+    return _NATS_PASSWORD.fullmatch(text) is not None
 
 
 def _is_token(text: str) -> bool:

@@ -10,7 +10,7 @@ from modelport_cli.stack.datadir import DataFolder, write_private
 from modelport_cli.stack.keys import Keys
 from modelport_cli.stack.plan import (
     HOST,
-    USER,
+    REDIS_USER,
     Addresses,
     Launch,
     Service,
@@ -62,7 +62,7 @@ class NatsPart:
         self._program = program
         self._run = data.run
         self._store = data.folder("nats")
-        self._password = keys.nats_password
+        self._passwords = keys.nats_passwords
         self._environ = environ
         self._port: int | None = None
 
@@ -72,14 +72,14 @@ class NatsPart:
         return f"nats://{HOST}:{self._port}"
 
     @property
-    def client_url(self) -> str:
-        """The address with the credentials for services."""
-        return f"nats://{USER}:{self._password}@{HOST}:{self._port}"
+    def client_urls(self) -> dict[str, str]:
+        """The address with the credentials of each service."""
+        return {kind: f"nats://{kind}:{password}@{HOST}:{self._port}" for kind, password in self._passwords.items()}
 
     def launch(self) -> Launch:
         """Write its configuration and say how to start it."""
-        write_private(self._run / "nats.conf", nats_config(self._password))
-        return nats_launch(self._program, self._run, self._store, self._port, self._environ)
+        write_private(self._run / "nats.conf", nats_config())
+        return nats_launch(self._program, self._run, self._store, self._port, self._passwords, self._environ)
 
     async def ready(self, pid: int) -> bool:
         """Tell whether the server of this process id has named its port and greets there."""
@@ -118,8 +118,8 @@ class ValkeyPart:
 
     @property
     def client_url(self) -> str:
-        """The address with the credentials for services."""
-        return f"redis://{USER}:{self._password}@{HOST}:{self._port}/0"
+        """The address with the credentials for gateways."""
+        return f"redis://{REDIS_USER}:{self._password}@{HOST}:{self._port}/0"
 
     def launch(self) -> Launch:
         """Write its configuration and say how to start it."""

@@ -1,19 +1,22 @@
 """What the stack consists of: which program each part runs, with which arguments and environment. Pure."""
 
+import hashlib
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 HOST = "127.0.0.1"
-USER = "modelport"
-"""The name under which services log in to NATS and Valkey."""
+REDIS_USER = "gateway"
+"""Valkey's only user: the services have no business there."""
 
 LOCAL_EGRESS = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
 """A model server on this machine or in the house is what people try first. Clouds' metadata is not in it."""
 
+_RIGHTS = files("modelport_cli.stack") / "rights"
 _SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 
 
@@ -33,7 +36,8 @@ class Launch:
 class Addresses:
     """Where everything is, as services are told."""
 
-    nats_url: str = field(repr=False)
+    nats_urls: Mapping[str, str] = field(repr=False)
+    """By the kind of service: each logs in as its own user."""
     redis_url: str = field(repr=False)
     front_port: int
     secrets_port: int
@@ -82,8 +86,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         "MODELPORT_PORT": str(addresses.front_port if service.kind == "gateway" else service.port),
         "MODELPORT_LISTEN_FDS": ",".join(str(fd) for fd in service.fds),
         "MODELPORT_DATA_DIR": str(service.folder),
-        "MODELPORT_NATS_URL": addresses.nats_url,
-        "MODELPORT_REDIS_URL": addresses.redis_url,
+        "MODELPORT_NATS_URL": addresses.nats_urls[service.kind],
         "MODELPORT_MODELS_URL": url(addresses.models_port),
         "MODELPORT_SECRETS_URL": url(addresses.secrets_port),
         "MODELPORT_GATEWAY_URL": addresses.front_url,
@@ -96,6 +99,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         own["MODELPORT_METRICS_FD"] = str(service.metrics_fd)
         fds += (service.metrics_fd,)
     if service.kind == "gateway":
+        own["MODELPORT_REDIS_URL"] = addresses.redis_url
         own["MODELPORT_SHARED_FDS"] = ",".join(str(fd) for fd in service.shared_fds)
         own["MODELPORT_METRICS_URLS"] = ",".join(
             f"{name}={url(port)}/metrics" for name, port in addresses.metrics_ports.items()
@@ -115,16 +119,27 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
     return Launch(argv, environment | own, service.folder, fds)
 
 
-def nats_launch(program: Path, run: Path, store: Path, port: int | None, environ: Mapping[str, str]) -> Launch:
-    """Say how to start the NATS server: on a port of its own choice, or again on the one it had."""
+def nats_launch(
+    program: Path,
+    run: Path,
+    store: Path,
+    port: int | None,
+    passwords: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Launch:
+    """Say how to start the NATS server: on a port of its own choice, or again on the one it had.
+
+    Its configuration names the variables of the passwords; what is secret may not stand among the arguments (`ps`).
+    """
     argv = [str(program), "-c", str(run / "nats.conf"), "-a", HOST, "-p", str(port or -1)]
     argv += ["--ports_file_dir", str(run), "-js", "-sd", str(store)]
-    return Launch(argv, server_environment(environ), run)
+    variables = {f"NATS_{kind.upper()}_PASSWORD": password for kind, password in passwords.items()}
+    return Launch(argv, server_environment(environ) | variables, run)
 
 
-def nats_config(password: str) -> str:
-    """Write the NATS server's configuration file; what is secret may not stand among the arguments (`ps`)."""
-    return f'authorization {{ user: "{USER}", password: "{password}" }}\n'
+def nats_config() -> str:
+    """Return the NATS server's configuration: who may do what."""
+    return (_RIGHTS / "nats.conf").read_text()
 
 
 def valkey_launch(program: Path, run: Path, environ: Mapping[str, str]) -> Launch:
@@ -134,11 +149,15 @@ def valkey_launch(program: Path, run: Path, environ: Mapping[str, str]) -> Launc
 
 def valkey_config(port: int, password: str) -> str:
     """Write Valkey's configuration file: the routing table can be rebuilt, so nothing is stored, nothing evicted."""
-    return (
-        f"bind {HOST}\nport {port}\n"
-        'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
-        f"user default off\nuser {USER} on >{password} ~* &* +@all\n"
-    )
+    return f'bind {HOST}\nport {port}\nsave ""\nappendonly no\nmaxmemory-policy noeviction\n{valkey_users(password)}\n'
+
+
+def valkey_users(password: str) -> str:
+    """Write who may do what on Valkey: of the password only its digest."""
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    lines = (_RIGHTS / "valkey-gateway.acl").read_text().splitlines()
+    rights = " ".join(line for line in lines if not line.startswith("#"))
+    return f"user default reset\nuser {REDIS_USER} on #{digest} {rights}"
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:

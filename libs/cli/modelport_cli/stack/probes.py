@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelport_cli.stack.plan import HOST, USER
+from modelport_cli.stack.plan import HOST, REDIS_USER
 
 _TIMEOUT_S = 2.0
 """A part that is still starting has a listening socket but does not answer; then the probe is sent again."""
@@ -20,7 +20,7 @@ async def http_ready(port: int) -> bool:
 async def valkey_ready(port: int, password: str) -> bool:
     """Tell whether Valkey lets us in; only ours knows the password, so nobody else on the port is mistaken for it."""
     expected = b"+OK\r\n+PONG"
-    return await _ask(port, f"AUTH {USER} {password}\r\nPING\r\n".encode(), len(expected)) == expected
+    return await _ask(port, f"AUTH {REDIS_USER} {password}\r\nPING\r\n".encode(), len(expected)) == expected
 
 
 async def nats_ready(port: int) -> bool:

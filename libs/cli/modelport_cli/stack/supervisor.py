@@ -93,7 +93,7 @@ class Supervisor:
         if not await self._start_stage(group, [nats, valkey]):
             return False
         addresses = Addresses(
-            nats_url=nats.client_url,
+            nats_urls=nats.client_urls,
             redis_url=valkey.client_url,
             front_port=self._port,
             secrets_port=port_of(self._sockets["secrets"]),
