@@ -64,7 +64,6 @@ class ManyProviders:
                 )
                 await writer.drain()
 
-
     @contextlib.contextmanager
     def _asking(self, name: str) -> Iterator[None]:
         self.asked[name] += 1
