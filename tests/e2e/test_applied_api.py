@@ -152,7 +152,7 @@ def test_it_answers_when_it_comes(user: User) -> None:
 
 def test_what_is_not_there(user: User) -> None:
     error_of(user.ask("provider/nobody/ready"), 404, "provider_not_found")
-    assert user.ask("applied/provider/nobody").json()["state"] == "absent"
+    assert user.ask("applied/provider/nobody", wait=20).json()["state"] == "absent"
     user.applied("provider/nobody", user.write("POST", "models", "providers", NO_ONE))
     error_of(user.ask("provider/nobody/ready"), 404, "provider_not_ready")
     began = time.monotonic()
