@@ -24,6 +24,10 @@ class KeyProvider(Protocol):
     def label(self) -> str:
         """Name the key and where it is from, for the operator."""
 
+    @property
+    def id_is_proof(self) -> bool:
+        """Say whether an id that it holds cannot but mean this very key, and not another of its name."""
+
     def holds(self, kek_id: str) -> bool:
         """Say whether an id means this key."""
 
@@ -61,6 +65,11 @@ class Keyring:
     def holds(self, kek_id: str) -> bool:
         """Say whether what this key wrapped can be opened."""
         return self._holder(kek_id) is not None
+
+    def is_sure_of(self, kek_id: str) -> bool:
+        """Say whether what this key wrapped can certainly be opened, unless it was altered."""
+        holder = self._holder(kek_id)
+        return holder is not None and holder.id_is_proof
 
     async def newest(self) -> str:
         """Return the id of the key that wraps new data keys."""

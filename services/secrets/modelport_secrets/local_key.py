@@ -12,7 +12,9 @@ KEY_BYTES = 32
 
 
 class LocalKey:
-    """A key of 256 bits. Its id is a digest of it, so that an id never means another key."""
+    """A key of 256 bits. Its id is a digest of it."""
+
+    id_is_proof = True
 
     def __init__(self, key: bytes, origin: str) -> None:
         self._key = key

@@ -24,24 +24,32 @@ ASK_AGAIN_S = 1.0
 
 
 async def check(keys: WrappedKeys, keyring: Keyring) -> None:
-    """See that everything stored can be opened. Raises SettingsError, or AwayError where that cannot be said now.
+    """See that the keys are there that stored secrets need. Raises SettingsError, or AwayError where nobody can say.
 
-    Our own ids are proof of their key. Vault's are but names, so a few keys are opened: not one alone, for a value
-    that somebody altered is no reason to refuse the others.
+    An id of Vault's is but a name, so a few data keys are opened too. One that opens will do: that somebody altered
+    the others is no reason to refuse all.
     """
     try:
         await keyring.newest()
         stored = await keys.kek_ids()
         missing = [kek_id for kek_id in stored if not keyring.holds(kek_id)]
-        if not missing:
-            missing = [kek_id for kek_id in stored if not await _opens(keys, keyring, kek_id)]
+        if missing:
+            raise _lacks(missing, keyring, "give it as well")
+        unsure = [kek_id for kek_id in stored if not keyring.is_sure_of(kek_id)]
+        for kek_id in unsure:
+            if await _opens(keys, keyring, kek_id):
+                return
+        if unsure:
+            raise _lacks(unsure, keyring, "the key of this name opens none of them, so it is another: restore it")
     except KeyRefusedError as error:
         raise SettingsError(error.message) from None
-    if missing:
-        raise SettingsError(
-            f"stored secrets need the key-encryption key {' and '.join(missing)}, and what is given is"
-            f" {', '.join(keyring.labels)}: give the missing key as well (docs/encryption.md)"
-        )
+
+
+def _lacks(kek_ids: list[str], keyring: Keyring, advice: str) -> SettingsError:
+    return SettingsError(
+        f"stored secrets need the key-encryption key {' and '.join(kek_ids)}; what is given is"
+        f" {', '.join(keyring.labels)}: {advice} (docs/encryption.md)"
+    )
 
 
 async def _opens(keys: WrappedKeys, keyring: Keyring, kek_id: str) -> bool:

@@ -90,16 +90,16 @@ class SecretsSettings(ServiceSettings):
             raise SettingsError(
                 "no key-encryption key is given: set MODELPORT_KEK_FILE, MODELPORT_KEK or MODELPORT_VAULT_ADDR"
             )
-        first = self.kek_first or next(iter(found))
-        if len(found) > 1 and self.kek_first is None:
+        first = self.kek_first
+        if first is None and len(found) > 1:
             given = " and ".join(_VARIABLES[kind] for kind in found)
             raise SettingsError(
                 f"MODELPORT_KEK_FIRST is not set, and {given} are: it says whose key new secrets are stored under,"
                 f" {' or '.join(found)}"
             )
-        if first not in found:
+        if first is not None and first not in found:
             raise SettingsError(f"MODELPORT_KEK_FIRST is {first}, and {_VARIABLES[first]} is not set")
-        return Keyring([*found.pop(first), *(one for others in found.values() for one in others)])
+        return Keyring([*found.pop(first or next(iter(found))), *(one for others in found.values() for one in others)])
 
     def _vault_access(self, address: str) -> VaultAccess:
         if self.vault_token_file is None or self.vault_transit_key is None:

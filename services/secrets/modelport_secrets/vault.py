@@ -52,6 +52,8 @@ class _RefusedError(Exception):
 class VaultKey:
     """A key of Vault's transit engine, with all its versions."""
 
+    id_is_proof = False
+
     def __init__(self, access: VaultAccess) -> None:
         """Prepare to ask; nothing connects. Raises SettingsError for files that cannot be used."""
         self._access = access
@@ -80,7 +82,7 @@ class VaultKey:
 
     def holds(self, kek_id: str) -> bool:
         """Say whether an id means a version of this key."""
-        return re.fullmatch(r"v[1-9][0-9]*", kek_id.removeprefix(f"vault:{self._name}:")) is not None
+        return re.fullmatch(rf"vault:{re.escape(self._name)}:v[1-9][0-9]*", kek_id) is not None
 
     async def newest(self) -> str:
         """Ask for the key's latest version. Raises AwayError."""
