@@ -99,7 +99,8 @@ class SecretsSettings(ServiceSettings):
             )
         if first is not None and first not in found:
             raise SettingsError(f"MODELPORT_KEK_FIRST is {first}, and {_VARIABLES[first]} is not set")
-        return Keyring([*found.pop(first or next(iter(found))), *(one for others in found.values() for one in others)])
+        order = sorted(found, key=lambda way: way != first)
+        return Keyring([one for way in order for one in found[way]])
 
     def _vault_access(self, address: str) -> VaultAccess:
         if self.vault_token_file is None or self.vault_transit_key is None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "secrets_0002_kek_ids"
+revision = "secrets_0003"
 down_revision = "secrets_0001"
 
 
