@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
-from modelport_kit.errors import AwayError
+from modelport_kit.errors import AwayError, NotFoundError
 from modelport_kit.settings import SettingsError
 from modelport_secrets.app import MIGRATIONS
 from modelport_secrets.keyring import KeyProvider, Keyring
@@ -28,6 +28,7 @@ from modelport_secrets.wrapped_keys import StoredKey, WrappedKeys
 from modelport_testing.polling import eventually
 from modelport_testing.transit import TransitServer, start_transit
 
+ROOT = Path(__file__).resolve().parents[3]
 BATCH = 4
 OLD, NEW, LOST = (LocalKey(os.urandom(32), "a test") for _ in range(3))
 BEFORE, AFTER = Keyring([OLD]), Keyring([NEW, OLD])
@@ -231,6 +232,22 @@ async def test_a_missing_key_is_named_at_the_start(opened: Open) -> None:
     await wait_until_checked(replica.keys, Keyring([NEW, OLD, LOST]))
     await replica.store.delete("team", "w1", "lost")
     await wait_until_checked(replica.keys, Keyring([NEW, OLD]))
+
+
+async def test_a_lost_key_is_given_up(opened: Open) -> None:
+    replica = opened(Keyring([NEW]))
+    await opened(Keyring([LOST])).fill(2)
+    emptied = "UPDATE secret SET kek_id = NULL, wrapped_key = NULL, ciphertext = NULL WHERE kek_id = "
+    async with replica.database.write() as write:
+        await write.execute(text(f"{emptied}'{LOST.kek_id}'"))
+    assert emptied in (ROOT / "docs/encryption.md").read_text()
+    await check(replica.keys, replica.keyring)
+    with pytest.raises(NotFoundError) as caught:
+        await replica.store.reveal("team", "key-0")
+    assert caught.value.code == "secret_not_set"
+    await replica.store.update("team", "w1", "key-0", "given again", None, set_description=False)
+    assert (await replica.store.reveal("team", "key-0")).value == "given again"
+    assert await replica.rotate() == (0, True)
 
 
 @on_sqlite
