@@ -92,8 +92,9 @@ class Keyring:
         return await self._first.wrap(await opener.unwrap(key))
 
     async def answers(self) -> bool:
-        """Return True once the first key's keeper has answered. Raises AwayError."""
-        await self._first.newest()
+        """Return True once every key's keeper has answered. Raises AwayError."""
+        for one in self._providers:
+            await one.newest()
         return True
 
     async def close(self) -> None:

@@ -183,8 +183,9 @@ class VaultKey:
         except SettingsError as error:
             raise AwayError(str(error), _AWAY) from None
         try:
-            reply = await self._client.request(method, path, json=body, headers={"x-vault-token": token})
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with asyncio.timeout(TIMEOUT_S):
+                reply = await self._client.request(method, path, json=body, headers={"x-vault-token": token})
+        except (httpx.HTTPError, TimeoutError) as error:
             raise AwayError(f"{self.label} cannot be reached ({type(error).__name__})", _AWAY) from None
         if reply.status_code in (400, 403, 404):
             raise _RefusedError(reply.status_code, _reason(reply))

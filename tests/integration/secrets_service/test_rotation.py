@@ -17,7 +17,7 @@ from modelport_kit.database.migrate import prepare
 from modelport_kit.errors import AwayError, NotFoundError
 from modelport_kit.settings import SettingsError
 from modelport_secrets.app import MIGRATIONS
-from modelport_secrets.keyring import KeyProvider, Keyring
+from modelport_secrets.keyring import KeyProvider, KeyRefusedError, Keyring
 from modelport_secrets.local_key import LocalKey
 from modelport_secrets.rotation import AT_MOST_S, check, rotate, wait_until_checked
 from modelport_secrets.sealing import WrappedKey
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BATCH = 4
 OLD, NEW, LOST = (LocalKey(os.urandom(32), "a test") for _ in range(3))
 BEFORE, AFTER = Keyring([OLD]), Keyring([NEW, OLD])
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database_server", ["sqlite"], indirect=True)
 """For what PostgreSQL has no part in."""
 
 
@@ -209,10 +209,10 @@ async def test_users_go_on_while_keys_are_wrapped_anew(opened: Open) -> None:
 @on_sqlite
 async def test_what_cannot_be_opened_is_left_and_said(opened: Open) -> None:
     replica = opened(AFTER)
-    await opened(BEFORE).fill(4)
-    [first, *_] = await replica.keys.under(OLD.kek_id, 1)
+    await opened(BEFORE).fill(BATCH + 3)
     altered = WrappedKey(OLD.kek_id, b"\0" * 60)
-    assert await replica.keys.replace([(first, altered)]) == 1
+    first = await replica.keys.not_under(NEW.kek_id, "", BATCH)
+    assert await replica.keys.replace([(one, altered) for one in first]) == BATCH
     await opened(Keyring([LOST])).store.create("team", "w1", "lost", "v", None)
     assert await replica.rotate() == (3, False)
     assert await replica.rotate() == (0, False)
@@ -226,7 +226,9 @@ async def test_a_missing_key_is_named_at_the_start(opened: Open) -> None:
     await replica.fill(1)
     await opened(Keyring([LOST])).store.create("team", "w1", "lost", "v", None)
     for ring in (Keyring([NEW]), Keyring([NEW, OLD])):
-        with pytest.raises(SettingsError, match=f"need the key-encryption key .*{LOST.kek_id}.*{NEW.kek_id}") as caught:
+        with pytest.raises(
+            SettingsError, match=f"need the key-encryption key .*{LOST.kek_id}.*{NEW.kek_id}.*give it as well"
+        ) as caught:
             await wait_until_checked(replica.keys, ring)
         assert (OLD.kek_id in str(caught.value).partition("; what is given")[0]) == (ring.labels == [NEW.label])
     await wait_until_checked(replica.keys, Keyring([NEW, OLD, LOST]))
@@ -298,17 +300,26 @@ async def test_while_vault_is_away(opened: Open, vault: TransitServer, vault_key
     await asyncio.wait_for(starting, 10)
     assert await replica.values(2) == ["value 0", "value 1"]
 
+
+@on_sqlite
+async def test_a_rotation_that_vault_cuts_short(opened: Open, vault: TransitServer, vault_key: VaultKey) -> None:
+    replica = opened(Keyring([vault_key]))
+    await replica.fill(BATCH * 3)
+    vault.keys["modelport"].rotate()
     replace = replica.keys.replace
 
-    async def replace_and_seal(renewed: list[tuple[StoredKey, WrappedKey]]) -> int:
+    async def replace_and_forbid(renewed: list[tuple[StoredKey, WrappedKey]]) -> int:
         count = await replace(renewed)
-        vault.is_sealed = True
+        vault.may.discard("rewrap")
         return count
 
-    replica.keys.replace = replace_and_seal  # type: ignore[method-assign, assignment]
+    replica.keys.replace = replace_and_forbid  # type: ignore[method-assign, assignment]
     assert await replica.rotate() == (BATCH, False), "what was done counts"
-    vault.is_sealed = False
-    assert await opened(replica.keyring).rotate() == (2, True)
+    assert vault.asked.count("rewrap") == 2 * BATCH, "it does not go on asking"
+    with pytest.raises(KeyRefusedError, match="policy lacks this"):
+        await replica.rotate()
+    vault.may.add("rewrap")
+    assert await opened(replica.keyring).rotate() == (2 * BATCH, True)
 
 
 @on_sqlite

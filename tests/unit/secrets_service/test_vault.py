@@ -195,6 +195,15 @@ async def test_who_asks_at_once_shares_an_answer(key: VaultKey, vault: TransitSe
     await eventually(lambda: not key._opening, 5)
 
 
+async def test_a_vault_that_hangs(key: VaultKey, vault: TransitServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelport_secrets.vault.TIMEOUT_S", 0.05)
+    vault.gate.clear()
+    with pytest.raises(AwayError, match="cannot be reached") as caught:
+        await key.newest()
+    assert caught.value.code == "vault_away"
+    vault.gate.set()
+
+
 async def test_what_is_not_vault(access: VaultAccess, monkeypatch: pytest.MonkeyPatch, vault: TransitServer) -> None:
     key = VaultKey(access)
     wrapped = WrappedKey("vault:transit/modelport:v1", b"vault:v1:AAAA")

@@ -21,7 +21,14 @@ from modelport_kit.settings import SettingsError
 
 _WRITE = "modelport_write"
 _READERS = 2
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "busy_timeout=5000")
+_PATIENCE_MS, _JOURNAL_PATIENCE_MS = 5000, 50
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    f"busy_timeout={_PATIENCE_MS}",
+)
 ERASE_EVERY_S = 10.0
 _TRANSIENT = frozenset({"08", "40", "53", "57", "58"})
 """Classes of SQLSTATE that pass: connection, deadlock, resources, operator intervention, system (PostgreSQL, A)."""
@@ -180,7 +187,10 @@ class _SqliteFile:
         connection = self._engine.raw_connection()  # without a transaction, which would be in its own way
         try:
             cursor = connection.cursor()
+            # writers wait meanwhile, and must not have to for a backup that reads for minutes
+            cursor.execute(f"PRAGMA busy_timeout={_JOURNAL_PATIENCE_MS}")
             [is_busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
             cursor.close()
             return not is_busy
         finally:
