@@ -77,8 +77,8 @@ class VaultKey:
 
     @property
     def label(self) -> str:
-        """Which key of which Vault."""
-        return f"vault:{self._name} (MODELPORT_VAULT_ADDR {self._access.address})"
+        """Which key, and the setting that says where. Users see it too, so it tells no address."""
+        return f"vault:{self._name} (MODELPORT_VAULT_ADDR)"
 
     def holds(self, kek_id: str) -> bool:
         """Say whether an id means a version of this key."""
@@ -157,14 +157,12 @@ class VaultKey:
         return WrappedKey(f"vault:{self._name}:{found[1]}", ciphertext.encode())
 
     def _misunderstood(self) -> AwayError:
-        return AwayError(f"{self.label} does not answer as Vault does; check MODELPORT_VAULT_ADDR", _AWAY)
+        return AwayError(f"{self.label} does not answer as Vault does", _AWAY)
 
     def _refusal(self, error: _RefusedError) -> KeyRefusedError:
         said = f"Vault refuses the use of {self.label} with status {error.status} ({error})"
         if error.status == 403:
-            advice = (
-                f"the token in {self._access.token_file} has expired, or its policy lacks this (docs/encryption.md)"
-            )
+            advice = "the token (MODELPORT_VAULT_TOKEN_FILE) has expired, or its policy lacks this (docs/encryption.md)"
         else:
             advice = "see to MODELPORT_VAULT_TRANSIT_KEY, _TRANSIT_MOUNT and _NAMESPACE"
         return KeyRefusedError(f"{said}; {advice}", _REFUSES)
@@ -180,8 +178,8 @@ class VaultKey:
         path = f"/v1/{quote(self._access.mount)}/{operation}/{quote(self._access.key, safe='')}"
         try:
             token = self._token()
-        except SettingsError as error:
-            raise AwayError(str(error), _AWAY) from None
+        except SettingsError:
+            raise AwayError("MODELPORT_VAULT_TOKEN_FILE does not hold a token at the moment", _AWAY) from None
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 reply = await self._client.request(method, path, json=body, headers={"x-vault-token": token})
