@@ -36,7 +36,6 @@ def description() -> dict[str, Any]:
         folder = Path(name)
         (folder / "token").write_text("described")
         (folder / "trust").write_text("[]")
-        (folder / "kek").write_text("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
         common: dict[str, Any] = {
             "database_url": f"sqlite:///{folder}/none.db",
             "nats_url": "nats://127.0.0.1:1",
@@ -45,7 +44,7 @@ def description() -> dict[str, Any]:
         }
         nowhere = "http://127.0.0.1:1"
         models = build_models(ModelsSettings(**common, secrets_url=nowhere, gateway_url=nowhere))
-        secrets = build_secrets(SecretsSettings(**common, models_url=nowhere, kek_file=folder / "kek"))
+        secrets = build_secrets(SecretsSettings(**common, models_url=nowhere, kek="A" * 43 + "="))
     gateway = FastAPI(title="Modelport", generate_unique_id_function=operation_id)
     gateway.include_router(platform_router())
     gateway.include_router(ready_router())

@@ -203,6 +203,8 @@ assert client.secrets.update("one-key", value="sk-hidden-2").description == "fir
 assert client.secrets.update("one-key", description="second").description == "second"
 assert client.secrets.retrieve("one-key").description == "second"
 raises(nemo_platform.PermissionDeniedError, client.secrets.access, "one-key")
+done = client.secrets.admin.rotate_encryption_keys()
+assert (done.rotated_secrets, done.success) == (0, True)
 raises(nemo_platform.ConflictError, client.secrets.create, name="one-key", value="sk-hidden")
 error = raises(nemo_platform.UnprocessableEntityError, client.secrets.create, name="No Name", value="sk-hidden")
 assert "name" in str(error)

@@ -31,12 +31,14 @@ from modelport_kit.service_client import service_client
 from modelport_kit.service_get import ServiceGet
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import load, read_secret_file
+from modelport_secrets.api.admin import admin_router
 from modelport_secrets.api.secrets import Parts, reveal_router, secrets_router
 from modelport_secrets.domain import SOURCE
-from modelport_secrets.sealing import Sealer
+from modelport_secrets.rotation import rotate, wait_until_checked
 from modelport_secrets.settings import SecretsSettings
 from modelport_secrets.store import SecretStore
 from modelport_secrets.workspaces import Workspaces
+from modelport_secrets.wrapped_keys import WrappedKeys
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -44,7 +46,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def build_app(settings: SecretsSettings) -> FastAPI:
     """Make the app. Raises SettingsError for keys and tokens that cannot be read."""
     database = Database(settings.database_url, SOURCE)
-    store = SecretStore(database, Sealer.from_file(settings.kek_file), _now)
+    keyring = settings.keyring()
+    store = SecretStore(database, keyring, _now)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
     bus = Bus(settings.nats_url, name="modelport-secrets")
@@ -57,6 +60,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     metrics.add(lambda: loop_families(loops))
     swept, consumed = loops.succeeds("outbox"), loops.succeeds("workspace removals")
     compared, looked = loops.succeeds("workspace comparison"), loops.succeeds("dependencies")
+    erased = loops.succeeds("erasing")
     removals = subjects_of_kind("models", "workspace")
     started: list[bool] = []
     readiness = Readiness({"database": lambda: bool(started)})
@@ -65,6 +69,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
+            stack.push_async_callback(keyring.close)
             await bus.start()
             stack.push_async_callback(bus.close)
             await compare_with_stream(database, lambda: bus.newest(SOURCE))
@@ -72,11 +77,13 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             models = await stack.enter_async_context(service_client(settings.models_url, token))
             asking = await stack.enter_async_context(ServiceGet(settings.models_url, token))
             workspaces = Workspaces(asking, store)
-            dependencies = Dependencies(
-                {"database": database.answers, "nats": stands(lambda: bus.connected), "models": answers(models)}
-            )
+            needed = {"database": database.answers, "nats": stands(lambda: bus.connected), "models": answers(models)}
+            if settings.vault_addr is not None:
+                needed["vault"] = keyring.answers
+            dependencies = Dependencies(needed)
             metrics.add(lambda: dependency_families(dependencies.up))
             loops.add("outbox", lambda: outbox.run(swept))
+            loops.add("erasing", lambda: database.erase_for_ever(erased))
             loops.add("dependencies", lambda: dependencies.run(looked))
             loops.add(
                 "workspace removals",
@@ -103,6 +110,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     app.state.metrics = metrics
     app.include_router(secrets_router(trusted))
     app.include_router(reveal_router(trusted))
+    app.include_router(admin_router(trusted, lambda: rotate(WrappedKeys(database), keyring)))
     app.include_router(http.sync_router(lambda: store, trusted))
     app.include_router(http.openapi_router(app, trusted))
     return app
@@ -118,10 +126,22 @@ def _settings() -> SecretsSettings:
     return settings
 
 
+async def _check_keys(settings: SecretsSettings) -> None:
+    """Return once it is known that all stored secrets can be opened. Raises SettingsError where they cannot."""
+    database = Database(settings.database_url, SOURCE)
+    keyring = settings.keyring()
+    try:
+        await wait_until_checked(WrappedKeys(database), keyring)
+    finally:
+        await keyring.close()
+        await database.close()
+
+
 async def main() -> None:
     """Serve until told to stop."""
     settings = _settings()
     await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=settings.migrate_at_start)
+    await _check_keys(settings)
     app = build_app(settings)
 
     async def leave() -> None:

@@ -22,7 +22,8 @@ from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import AlreadyExistsError, ApiError, NotFoundError
 from modelport_kit.lists import PageRequest
 from modelport_secrets import domain
-from modelport_secrets.sealing import Sealed, Sealer, UnsealError
+from modelport_secrets.keyring import Keyring
+from modelport_secrets.sealing import DataKey, UnsealError, WrappedKey, seal, unseal
 from modelport_secrets.tables import SECRET
 
 logger = structlog.get_logger(__name__)
@@ -53,9 +54,9 @@ class SecretStore:
     A `workspace_id` is the workspace's current one: rows of a former workspace of the same name are not there.
     """
 
-    def __init__(self, database: Database, sealer: Sealer, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, keyring: Keyring, now: Callable[[], datetime]) -> None:
         self._database = database
-        self._sealer = sealer
+        self._keyring = keyring
         self._now = now
 
     async def create(
@@ -65,7 +66,7 @@ class SecretStore:
 
         Raises AlreadyExistsError, also for a former workspace's row.
         """
-        key = self._sealer.new_data_key()
+        key = await self._keyring.new_data_key()
         moment = self._now()
         row: dict[str, Any] = {
             "id": new_id("secret"),
@@ -80,18 +81,17 @@ class SecretStore:
             async with self._database.write() as write:
                 await write.execute(insert(SECRET).values(row))
                 version = await write.take_revision()
-                sealed = self._sealer.seal(key, value, workspace, name, version)
-                await self._store_value(write, workspace, name, sealed)
+                await self._store_value(write, workspace, name, key, value)
         except IntegrityError:
             raise AlreadyExistsError("secret", f"{workspace}/{name}", "PATCH") from None
         return Secret.model_validate(row), version
 
-    async def _store_value(self, write: WriteTransaction, workspace: str, name: str, sealed: Sealed) -> None:
+    async def _store_value(self, write: WriteTransaction, workspace: str, name: str, key: DataKey, value: str) -> None:
         values = {
             "revision": write.revision,
-            "kek_id": sealed.kek_id,
-            "wrapped_key": sealed.wrapped_key,
-            "ciphertext": sealed.ciphertext,
+            "kek_id": key.stored.kek_id,
+            "wrapped_key": key.stored.wrapped,
+            "ciphertext": seal(key.clear, value, workspace, name, write.revision),
         }
         await write.execute(update(SECRET).where(_is(workspace, name)).values(values))
         write.put(domain.marker_key(workspace, name), domain.marker(workspace, name, write.revision))
@@ -131,7 +131,7 @@ class SecretStore:
         set_description: bool,
     ) -> tuple[Secret, int]:
         """Change a secret's value, its description, or both. Raises NotFoundError."""
-        key = self._sealer.new_data_key()
+        key = await self._keyring.new_data_key() if value is not None else None
         changes: dict[str, Any] = {"updated_at": self._now()}
         if set_description:
             changes["description"] = description
@@ -140,9 +140,9 @@ class SecretStore:
             changed = await write.execute(update(SECRET).where(wanted).values(changes))
             if not changed.rowcount:
                 raise NotFoundError("secret", f"{workspace}/{name}")
-            if value is not None:
-                version = await write.take_revision()
-                await self._store_value(write, workspace, name, self._sealer.seal(key, value, workspace, name, version))
+            if value is not None and key is not None:
+                await write.take_revision()
+                await self._store_value(write, workspace, name, key, value)
             row = (await write.execute(select(SECRET).where(wanted))).one()
         return _secret(row), row.revision
 
@@ -169,14 +169,14 @@ class SecretStore:
         if row.ciphertext is None:
             raise NotFoundError("the value of secret", f"{workspace}/{name}", code="secret_not_set")
         try:
-            return Revealed(self._unseal(row), row.revision, row.workspace_id)
+            return Revealed(await self._unseal(row), row.revision, row.workspace_id)
         except UnsealError as error:
             logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
             raise ApiError(500, "secret_unreadable", f"secret {workspace}/{name} cannot be opened: {error}") from None
 
-    def _unseal(self, row: Row[Any]) -> str:
-        sealed = Sealed(row.kek_id, row.wrapped_key, row.ciphertext)
-        return self._sealer.unseal(sealed, row.workspace, row.name, row.revision)
+    async def _unseal(self, row: Row[Any]) -> str:
+        clear_key = await self._keyring.unwrap(WrappedKey(row.kek_id, row.wrapped_key))
+        return unseal(clear_key, row.ciphertext, row.workspace, row.name, row.revision)
 
     async def set_built_in(self, value: str | None) -> None:
         """Make the built-in secret what the environment says: present with this value, or without one."""
@@ -193,13 +193,13 @@ class SecretStore:
         current = None
         if row is not None and row.ciphertext is not None:
             try:
-                current = self._unseal(row)
+                current = await self._unseal(row)
             except UnsealError as error:
-                # its value is known, so it is sealed anew; the others stay as they are and say so when revealed
-                logger.error("stored secrets cannot be opened", reason=str(error))
+                # its value is known, so it is sealed anew
+                logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
         if row is not None and current == value and (value is not None or row.ciphertext is None):
             return
-        key = self._sealer.new_data_key()
+        key = await self._keyring.new_data_key() if value is not None else None
         async with self._database.write() as write:
             if row is None:
                 await write.execute(
@@ -215,8 +215,8 @@ class SecretStore:
             else:
                 await write.execute(update(SECRET).where(_is(workspace, name)).values(updated_at=moment))
             version = await write.take_revision()
-            if value is not None:
-                await self._store_value(write, workspace, name, self._sealer.seal(key, value, workspace, name, version))
+            if value is not None and key is not None:
+                await self._store_value(write, workspace, name, key, value)
             else:
                 empty = {"revision": version, "kek_id": None, "wrapped_key": None, "ciphertext": None}
                 await write.execute(update(SECRET).where(_is(workspace, name)).values(empty))

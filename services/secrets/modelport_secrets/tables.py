@@ -18,7 +18,7 @@ SECRET = Table(
     Column("created_at", DateTime, nullable=False),
     Column("updated_at", DateTime, nullable=False),
     Column("revision", BigInteger, nullable=False, server_default=text("0")),
-    Column("kek_id", String(16), nullable=True),
+    Column("kek_id", String(255), nullable=True),
     Column("wrapped_key", LargeBinary, nullable=True),
     Column("ciphertext", LargeBinary, nullable=True),
     UniqueConstraint("workspace", "name", name="uq_secret_workspace_name"),

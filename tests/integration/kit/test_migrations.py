@@ -70,7 +70,7 @@ async def test_from_nothing_and_again(database_url: str, source: Source) -> None
 
 @pytest.mark.parametrize("release", releases(), ids=lambda folder: folder.name)
 async def test_from_a_release(
-    database_url: str, database_server: PostgresServer | None, source: Source, release: Path, tmp_path: Path
+    database_url: str, database_server: PostgresServer | None, source: Source, release: Path
 ) -> None:
     scripts, _ = SERVICES[source]
     await asyncio.to_thread(load, release, source, database_url, database_server)
@@ -92,7 +92,7 @@ async def test_from_a_release(
         assert provider.default_extra_headers == {"x-default": "1"}
         assert (await stores.workspaces.create("of-today", None))[1] == revision + 1
     else:
-        store = secret_store(database, tmp_path)
+        store = secret_store(database)
         assert (await store.reveal("default", "key")).value == SECRET
         assert (await store.create("default", "workspace-of-then", "other", "value", None))[1] == revision + 1
     await database.close()

@@ -1,12 +1,12 @@
 """Secrets through restarts, changed environments and keys, and while the models service is away."""
 
-import base64
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +14,11 @@ import httpx
 import pytest
 
 from modelport_testing.polling import eventually_sync
-from modelport_testing.services import Services, error_of, make_workspace, result_of
+from modelport_testing.services import Services, error_of, make_workspace, new_kek, result_of, write_keks
+from modelport_testing.transit import start_transit
 
 PATH = "/apis/secrets/v2/workspaces/default/secrets"
+ROTATE = "/apis/secrets/v2/rotate-encryption-keys"
 BUILT_IN = "/apis/secrets/v2/workspaces/system/secrets/ngc-api-key"
 
 
@@ -119,16 +121,94 @@ def test_a_row_copied_over_another_is_not_revealed(own_services: Services) -> No
     assert result_of(ask(own_services, "GET", f"{PATH}/yours/access", caller="gateway"))["value"] == "value of yours"
 
 
-def test_another_key_encryption_key_is_said_and_stops_nothing_else(own_services: Services) -> None:
-    result_of(ask(own_services, "POST", PATH, name="old", value="under the first key"), 201)
-    restart(own_services, NGC_API_KEY="nvapi-one")
-    own_services.keys.kek.write_text(base64.b64encode(os.urandom(32)).decode())
-    restart(own_services)
-    assert built_in(own_services) == "nvapi-one", "its value is known, so it was sealed anew"
-    reply = ask(own_services, "GET", f"{PATH}/old/access", caller="gateway")
-    assert "MODELPORT_KEK_FILE" in error_of(reply, 500, "secret_unreadable")
-    result_of(ask(own_services, "PATCH", f"{PATH}/old", value="under the second"))
-    assert result_of(ask(own_services, "GET", f"{PATH}/old/access", caller="gateway"))["value"] == "under the second"
+def refused(services: Services, kind: str = "secrets") -> str:
+    """Start a service that cannot start; return the one line that it says, and see that trying again would not help."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", f"modelport_{kind}"],
+        env=services[kind].environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == os.EX_CONFIG, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"modelport_{kind}: ")
+    return line
+
+
+def value_of(services: Services, name: str) -> str:
+    return str(result_of(ask(services, "GET", f"{PATH}/{name}/access", caller="gateway"))["value"])
+
+
+def kek_ids(services: Services) -> set[str]:
+    with closing(database(services)) as connection:
+        return {kek_id for (kek_id,) in connection.execute("SELECT kek_id FROM secret WHERE ciphertext IS NOT NULL")}
+
+
+def test_a_key_encryption_key_is_replaced(own_services: Services) -> None:
+    kek, old, new = own_services.keys.kek, own_services.keys.kek.read_text().strip(), new_kek()
+    for name in ("one", "two"):
+        result_of(ask(own_services, "POST", PATH, name=name, value=f"value of {name}"), 201)
+    revisions = [marker_revision(own_services, f"default/{name}") for name in ("one", "two")]
+    [old_id] = kek_ids(own_services)
+    own_services["secrets"].stop()
+    write_keks(kek, new)
+    line = refused(own_services)
+    assert f"need the key-encryption key {old_id}; " in line
+    assert new not in line
+    write_keks(kek, new, old)
+    own_services["secrets"].start()
+    assert value_of(own_services, "one") == "value of one"
+    assert result_of(ask(own_services, "POST", ROTATE), 202) == {"rotated_secrets": 2, "success": True}
+    assert result_of(ask(own_services, "POST", ROTATE), 202) == {"rotated_secrets": 0, "success": True}
+    assert [marker_revision(own_services, f"default/{name}") for name in ("one", "two")] == revisions
+    own_services["secrets"].stop()
+    write_keks(kek, new)
+    own_services["secrets"].start()
+    assert value_of(own_services, "two") == "value of two"
+    assert kek_ids(own_services).isdisjoint({old_id})
+    for text in (old, new):
+        assert text not in own_services.logs()
+
+
+def test_the_key_in_vault(own_services: Services, tmp_path: Path) -> None:
+    result_of(ask(own_services, "POST", PATH, name="key", value="kept"), 201)
+    token = tmp_path / "vault.token"
+    with start_transit() as vault:
+        token.write_text(vault.token)
+        restart(
+            own_services,
+            MODELPORT_KEK_FIRST="vault",
+            MODELPORT_VAULT_ADDR=vault.url,
+            MODELPORT_VAULT_TOKEN_FILE=str(token),
+            MODELPORT_VAULT_TRANSIT_KEY="modelport",
+        )
+        assert result_of(ask(own_services, "POST", ROTATE), 202) == {"rotated_secrets": 1, "success": True}
+        assert kek_ids(own_services) == {"vault:transit/modelport:v1"}
+        assert value_of(own_services, "key") == "kept"
+        vault.stop()
+        for reply in (
+            ask(own_services, "GET", f"{PATH}/key/access", caller="gateway"),
+            ask(own_services, "PATCH", f"{PATH}/key", value="other"),
+            ask(own_services, "POST", ROTATE),
+        ):
+            assert "cannot be reached" in error_of(reply, 503, "vault_away")
+            assert "retry-after" in reply.headers
+        assert result_of(ask(own_services, "GET", PATH))["data"][0]["name"] == "key", "what needs no key goes on"
+        own_services["secrets"].stop()
+        for name in ("MODELPORT_KEK_FIRST", "MODELPORT_KEK_FILE"):
+            del own_services["secrets"].environment[name]
+        with ThreadPoolExecutor() as threads:
+            starting = threads.submit(own_services["secrets"].start)
+            eventually_sync(lambda: "cannot start yet, waiting" in own_services["secrets"].log(), 20)
+            vault.start()
+            starting.result()
+        assert value_of(own_services, "key") == "kept"
+        own_services["secrets"].stop()
+        token.write_text("another")
+        assert "Vault refuses the use of vault:transit/modelport" in refused(own_services)
+        assert vault.token not in own_services.logs()
 
 
 def test_while_the_models_service_is_away(own_services: Services) -> None:
@@ -207,6 +287,7 @@ def test_a_wrong_setting_is_one_line(own_services: Services, tmp_path: Path) -> 
         if variable.endswith("_FILE"):
             if content is not None:
                 file.write_text(content)
+                file.chmod(0o600)
             service.environment[variable] = str(file)
         elif content is None:
             del service.environment[variable]
@@ -227,14 +308,5 @@ def test_a_newer_database_is_refused_in_one_line(own_services: Services, tmp_pat
     service.stop()
     with closing(sqlite3.connect(tmp_path / "services" / f"{kind}.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'from_tomorrow'")
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", f"modelport_{kind}"],
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == os.EX_CONFIG
-    (line,) = done.stderr.splitlines()
+    line = refused(own_services, kind)
     assert line.startswith(f"modelport_{kind}: the database has schema from_tomorrow, made by a newer release")

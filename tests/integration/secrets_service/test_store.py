@@ -16,7 +16,8 @@ from modelport_kit.database.migrate import prepare
 from modelport_kit.errors import ConflictError, NotFoundError
 from modelport_kit.lists import PageRequest
 from modelport_secrets.app import MIGRATIONS
-from modelport_secrets.sealing import Sealer
+from modelport_secrets.keyring import Keyring
+from modelport_secrets.local_key import LocalKey
 from modelport_secrets.store import SecretStore
 from modelport_secrets.tables import SECRET
 
@@ -27,13 +28,13 @@ Open = Callable[[], SecretStore]
 async def open_store(database_url: str) -> AsyncIterator[Open]:
     """Opens the store; each call makes another pool, as another replica would have, with the same key."""
     await prepare(database_url, "secrets", MIGRATIONS, migrate_now=True)
-    sealer = Sealer(os.urandom(32))
+    keyring = Keyring([LocalKey(os.urandom(32), "a test")])
     async with AsyncExitStack() as stack:
 
         def opened() -> SecretStore:
             database = Database(database_url, "secrets")
             stack.push_async_callback(database.close)
-            return SecretStore(database, sealer, lambda: datetime.now(UTC).replace(tzinfo=None))
+            return SecretStore(database, keyring, lambda: datetime.now(UTC).replace(tzinfo=None))
 
         yield opened
 

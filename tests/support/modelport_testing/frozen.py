@@ -21,7 +21,8 @@ from modelport_kit.database.migrate import prepare
 from modelport_models.app import MIGRATIONS as MODELS_MIGRATIONS
 from modelport_models.store import Stores
 from modelport_secrets.app import MIGRATIONS as SECRETS_MIGRATIONS
-from modelport_secrets.sealing import Sealer
+from modelport_secrets.keyring import Keyring
+from modelport_secrets.local_key import keys_from_environment
 from modelport_secrets.store import SecretStore
 from modelport_testing.postgres import PostgresServer
 
@@ -37,11 +38,9 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def secret_store(database: Database, folder: Path) -> SecretStore:
-    """Open the store of the frozen secrets, its key file in `folder`."""
-    kek = folder / "frozen.kek"
-    kek.write_text(KEK + "\n")
-    return SecretStore(database, Sealer.from_file(kek), _now)
+def secret_store(database: Database) -> SecretStore:
+    """Open the store of the frozen secrets."""
+    return SecretStore(database, Keyring(keys_from_environment(KEK)), _now)
 
 
 def model_stores(database: Database) -> Stores:
@@ -74,21 +73,21 @@ async def _fill_models(database: Database) -> None:
     await stores.virtual_models.delete("default", "removed")
 
 
-async def _fill_secrets(database: Database, folder: Path) -> None:
-    store = secret_store(database, folder)
+async def _fill_secrets(database: Database) -> None:
+    store = secret_store(database)
     await store.set_built_in("the built-in secret's value")
     await store.create("default", "workspace-of-then", "key", "a first value", "described")
     await store.update("default", "workspace-of-then", "key", SECRET, None, set_description=False)
 
 
-async def fill(url: str, source: Source, folder: Path) -> None:
+async def fill(url: str, source: Source) -> None:
     """Make a service's database at `url` and put a little of everything into it."""
     await prepare(url, source, MIGRATIONS[source], migrate_now=True)
     database = Database(url, source)
     if source == "models":
         await _fill_models(database)
     else:
-        await _fill_secrets(database, folder)
+        await _fill_secrets(database)
     await database.close()
 
 
@@ -104,11 +103,11 @@ def freeze(release: str, postgres: PostgresServer, folder: Path) -> Path:
     target.mkdir(parents=True)
     for source in MIGRATIONS:
         file = folder / f"{source}.db"
-        asyncio.run(fill(f"sqlite:///{file}", source, folder))
+        asyncio.run(fill(f"sqlite:///{file}", source))
         with contextlib.closing(sqlite3.connect(file)) as connection:
             (target / f"{source}.sqlite.sql").write_text("\n".join(connection.iterdump()) + "\n")
         name = postgres.create_database(source)
-        asyncio.run(fill(postgres.url(name), source, folder))
+        asyncio.run(fill(postgres.url(name), source))
         dump = postgres.run("pg_dump", "--inserts", "--no-owner", "--no-comments", database=name)
         (target / f"{source}.postgresql.sql").write_bytes(dump)
         postgres.drop_database(name)

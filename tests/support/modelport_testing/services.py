@@ -53,6 +53,17 @@ class ServiceKeys:
         return {SERVICE_TOKEN_HEADER: self.tokens[caller]}
 
 
+def new_kek() -> str:
+    """Make a key-encryption key."""
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def write_keks(file: Path, *keks: str) -> None:
+    """Write a file of key-encryption keys, the first of which wraps."""
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{kek}\n" for kek in keks))
+
+
 def make_keys(folder: Path) -> ServiceKeys:
     """Make key files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +72,7 @@ def make_keys(folder: Path) -> ServiceKeys:
     for caller, token in tokens.items():
         keys.token(caller).write_text(token + "\n")
     keys.trust.write_text(json.dumps(trust_entries(tokens)))
-    keys.kek.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+    write_keks(keys.kek, new_kek())
     return keys
 
 

@@ -67,6 +67,30 @@ def test_a_secret_that_cannot_be(script: Script, arguments: list[str], stdin: by
     assert not script.requests
 
 
+ROTATE = "/apis/secrets/v2/rotate-encryption-keys"
+
+
+def rotated(count: int, success: bool) -> Reply:
+    return Reply(202, json={"rotated_secrets": count, "success": success})
+
+
+def test_encryption_keys_are_rotated_until_all_are(script: Script) -> None:
+    script.on("POST", ROTATE, rotated(500, False), rotated(7, True))
+    done = nemo("secrets", "admin", "rotate-encryption-keys")
+    assert (done.code, done.err) == (0, "500 so far.\n")
+    assert json.loads(done.out) == {"rotated_secrets": 507, "success": True}
+
+
+def test_a_rotation_that_gets_no_further_is_a_failure(script: Script) -> None:
+    script.on("POST", ROTATE, rotated(5, False), rotated(0, False))
+    done = nemo("secrets", "admin", "rotate-encryption-keys")
+    assert done.code == 1
+    assert json.loads(done.out) == {"rotated_secrets": 5, "success": False}
+    assert "some secrets are not under the newest key yet" in done.err
+    assert "the secrets service's log says why" in done.err
+    assert len(script.requests) == 2
+
+
 def test_the_other_secret_commands(script: Script) -> None:
     one = f"{SECRETS}/k1"
     script.on("GET", SECRETS, Reply(json=page(secret("k1"))))

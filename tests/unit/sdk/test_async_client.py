@@ -34,6 +34,9 @@ async def test_calls(script: Script, async_client: AsyncModelport) -> None:
     assert (await async_client.secrets.create(name="openai-api-key", data="s")).name == "openai-api-key"
     await async_client.secrets.delete("openai-api-key")
     assert [one.method for one in script.requests] == ["POST", "POST", "DELETE"]
+    reply = Reply(202, json={"rotated_secrets": 3, "success": True})
+    script.on("POST", "/apis/secrets/v2/rotate-encryption-keys", reply)
+    assert (await async_client.secrets.admin.rotate_encryption_keys()).rotated_secrets == 3
 
 
 async def test_exist_ok(script: Script, async_client: AsyncModelport) -> None:

@@ -56,6 +56,15 @@ def test_the_other_secret_calls(script: Script, client: Modelport) -> None:
     assert [one.json for one in script.asked("PATCH", one)] == [{"description": None}, {"value": "new"}]
 
 
+def test_encryption_keys_are_rotated(script: Script, client: Modelport) -> None:
+    script.on(
+        "POST", "/apis/secrets/v2/rotate-encryption-keys", Reply(202, json={"rotated_secrets": 3, "success": False})
+    )
+    done = client.secrets.admin.rotate_encryption_keys()
+    assert (done.rotated_secrets, done.success) == (3, False)
+    assert script.requests[0].body == b""
+
+
 def test_a_provider_is_created_with_all_its_fields(script: Script, client: Modelport) -> None:
     script.on("POST", "/apis/models/v2/workspaces/team/providers", Reply(201, json=provider()))
     made = client.inference.providers.create(

@@ -10,7 +10,8 @@ import pytest
 from modelport_kit.database.engine import Database
 from modelport_kit.errors import NotFoundError
 from modelport_kit.service_get import ServiceGet
-from modelport_secrets.sealing import Sealer
+from modelport_secrets.keyring import Keyring
+from modelport_secrets.local_key import LocalKey
 from modelport_secrets.store import SecretStore
 from modelport_secrets.workspaces import SHARED_S, Workspaces
 from modelport_testing.polling import eventually
@@ -46,7 +47,9 @@ async def service(models: Models) -> AsyncIterator[ScriptedUpstream]:
 async def workspaces(service: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Workspaces]:
     """On a database that nothing here reads."""
     database = Database(f"sqlite:///{tmp_path / 'secrets.db'}", "secrets")
-    store = SecretStore(database, Sealer(bytes(32)), lambda: datetime.now(UTC).replace(tzinfo=None))
+    store = SecretStore(
+        database, Keyring([LocalKey(bytes(32), "a test")]), lambda: datetime.now(UTC).replace(tzinfo=None)
+    )
     async with ServiceGet(service.url, "t") as asking:
         yield Workspaces(asking, store)
     await database.close()

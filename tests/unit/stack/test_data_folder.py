@@ -101,6 +101,17 @@ def test_a_damaged_key_file_is_named(tmp_path: Path, name: str, content: bytes) 
         opened(tmp_path / "data")
 
 
+def test_a_key_may_stand_beside_its_successor(tmp_path: Path) -> None:
+    data, keys = opened(tmp_path / "data")
+    both = f"{base64.b64encode(bytes(32)).decode()}\n{keys.kek.read_text()}"
+    keys.kek.write_text(both)
+    opened(tmp_path / "data")
+    assert keys.kek.read_text() == both
+    (data.keys / "kek").write_text(f"{both}short\n")
+    with pytest.raises(StackError, match="kek is damaged"):
+        opened(tmp_path / "data")
+
+
 def test_the_key_of_existing_secrets_is_never_made_anew(tmp_path: Path) -> None:
     data, keys = opened(tmp_path / "data")
     data.folder("secrets").joinpath("secrets.db").write_bytes(b"sealed")

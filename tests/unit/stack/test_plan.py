@@ -25,7 +25,14 @@ ADDRESSES = Addresses(
     secrets_port=3,
     models_port=4,
 )
-ENVIRON = {"PATH": "/bin", "HOME": "/h", "NGC_API_KEY": "nvapi-x", "OPENAI_API_KEY": "sk-x", "MODELPORT_PORT": "8080"}
+ENVIRON = {
+    "PATH": "/bin",
+    "HOME": "/h",
+    "NGC_API_KEY": "nvapi-x",
+    "OPENAI_API_KEY": "sk-x",
+    "MODELPORT_KEK": "kek-x",
+    "MODELPORT_PORT": "8080",
+}
 
 
 def launch(kind: str, environ: dict[str, str] | None = None) -> Launch:
@@ -53,7 +60,7 @@ def test_databases_are_in_the_data_folder_whatever_its_name(folder: str) -> None
     assert make_url(async_url(url)).database == f"{folder}/models.db"
 
 
-@pytest.mark.parametrize("variable", ["MODELPORT_KEK_FILE", "NGC_API_KEY"])
+@pytest.mark.parametrize("variable", ["MODELPORT_KEK_FILE", "MODELPORT_KEK", "NGC_API_KEY"])
 def test_only_the_secrets_service_gets_what_is_secret(variable: str) -> None:
     assert variable in launch("secrets").environment
     assert variable not in launch("models").environment

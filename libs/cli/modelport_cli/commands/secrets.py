@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelport_cli.command import command, group
+from modelport_cli.failures import CommandError
 from modelport_cli.inputs import Description, FromFile, ListFlags, Value, secret_value, valid_name
 from modelport_cli.output import show_item, show_list
 from modelport_cli.session import Session
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from modelport import Modelport
 
 app = group("API keys and the like: stored once, named by providers, never shown again.")
+admin = group("What concerns the secrets of all workspaces.")
+app.add_typer(admin, name="admin")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name.", callback=valid_name)]
 _MOST_AT_ONCE = 1000
@@ -78,6 +81,26 @@ def delete(session: Session, name: Name) -> None:
     believers = _believers(session.client, name)
     if believers:
         note(f"Warning: {_who(believers, len(believers))} it as options.ca_secret_name: {mend}")
+
+
+@command(admin, "rotate-encryption-keys")
+def rotate_encryption_keys(session: Session) -> None:
+    """Wrap every secret's data key under the newest key-encryption key. Values stay as they are.
+
+    It may be interrupted, and goes on when it is called again. How keys are rotated: docs/encryption.md.
+    """
+    total = 0
+    while True:
+        done = session.client.secrets.admin.rotate_encryption_keys()
+        total += done.rotated_secrets
+        if done.success or not done.rotated_secrets:
+            break
+        note(f"{total} so far.")
+    show_item(session, {"rotated_secrets": total, "success": done.success})
+    if not done.success:
+        raise CommandError(
+            "some secrets are not under the newest key yet", "the secrets service's log says why; then call this again"
+        )
 
 
 def _who(users: list[str], count: int) -> str:

@@ -113,8 +113,9 @@ def _new_kek() -> str:
 
 
 def _is_kek(text: str) -> bool:
+    """Say whether a file holds keys, one a line: several while a rotation is on its way (docs/encryption.md)."""
     try:
-        return len(base64.b64decode(text, validate=True)) == KEK_BYTES
+        return bool(text) and all(len(base64.b64decode(key, validate=True)) == KEK_BYTES for key in text.split())
     except (binascii.Error, ValueError):
         return False
 

@@ -17,6 +17,7 @@ LOCAL_EGRESS = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0
 """A model server on this machine or in the house is what people try first. Clouds' metadata is not in it."""
 
 _RIGHTS = files("modelport_cli.stack") / "rights"
+_ONLY_FOR_SECRETS = ("NGC_API_KEY", "MODELPORT_KEK")
 _SERVER_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 
 
@@ -79,7 +80,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
 
     -P keeps the current directory off its import path: a file `secrets.py` there would break it.
     """
-    environment = {name: value for name, value in environ.items() if name != "NGC_API_KEY"}
+    environment = {name: value for name, value in environ.items() if name not in _ONLY_FOR_SECRETS}
     own = {
         "PYTHONUNBUFFERED": "1",
         "MODELPORT_HOST": HOST,
@@ -113,8 +114,7 @@ def service_launch(service: Service, addresses: Addresses, keys: Path, environ: 
         own["MODELPORT_DATABASE_URL"] = f"sqlite+aiosqlite:///{quote(str(service.folder / service.kind))}.db"
     if service.kind == "secrets":
         own["MODELPORT_KEK_FILE"] = str(keys / "kek")
-        if "NGC_API_KEY" in environ:
-            own["NGC_API_KEY"] = environ["NGC_API_KEY"]
+        own |= {name: environ[name] for name in _ONLY_FOR_SECRETS if name in environ}
     argv = [sys.executable, "-P", "-m", f"modelport_{service.kind}"]
     return Launch(argv, environment | own, service.folder, fds)
 

@@ -77,6 +77,15 @@ class SecretUpdate(RequestBody):
         return self
 
 
+class KeyRotation(BaseModel):
+    """Reply to a rotation of encryption keys."""
+
+    rotated_secrets: int
+    """How many secrets' data keys this call has wrapped anew."""
+    success: bool
+    """Whether all are under the newest key now. If not, another call goes on."""
+
+
 class SecretAccess(BaseModel):
     """Reply to the reveal call, for service credentials with the reveal scope only."""
 

@@ -21,6 +21,15 @@ from modelport_kit.settings import SettingsError
 
 _WRITE = "modelport_write"
 _READERS = 2
+_PATIENCE_MS, _JOURNAL_PATIENCE_MS = 5000, 50
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "secure_delete=ON",
+    "foreign_keys=ON",
+    f"busy_timeout={_PATIENCE_MS}",
+)
+ERASE_EVERY_S = 10.0
 _TRANSIENT = frozenset({"08", "40", "53", "57", "58"})
 """Classes of SQLSTATE that pass: connection, deadlock, resources, operator intervention, system (PostgreSQL, A)."""
 
@@ -47,7 +56,8 @@ class Database:
     """Transactions on one database.
 
     On SQLite writers begin with BEGIN IMMEDIATE and queue in this process (one process per file): SQLite's own
-    lock makes them poll. The journal is WAL with synchronous=FULL: what was answered survives a power cut.
+    lock makes them poll. The journal is WAL with synchronous=FULL: what was answered survives a power cut. With
+    secure_delete what is removed or replaced is overwritten with zeros; `erase` does the same for the journal.
     """
 
     def __init__(self, url: str, source: Source) -> None:
@@ -63,6 +73,7 @@ class Database:
         """Called with the outbox rows of each committed transaction."""
         self.counts = DatabaseCounts()
         self._writer = asyncio.Lock()
+        self._erased_at = 0
         self._file: _SqliteFile | None = None
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -121,6 +132,31 @@ class Database:
         if transaction.outbox:
             self.on_commit(transaction.outbox)
 
+    async def erase(self) -> bool:
+        """Empty SQLite's journal, which keeps pages as they were before a change, unless nothing was written since.
+
+        Returns False where somebody reads from it still. PostgreSQL's own journal is its server's affair.
+        Raises AwayError.
+        """
+        if self._file is None:
+            return True
+        written = self.counts.transactions["write", "committed"]
+        if written == self._erased_at:
+            return True
+        with _unreachable_is_away():
+            async with self._writer:
+                is_empty = await self._file.empty_journal()
+        if is_empty:
+            self._erased_at = written
+        return is_empty
+
+    async def erase_for_ever(self, erased: Callable[[], None]) -> None:
+        """Erase every ERASE_EVERY_S; `erased` is called each time it was done."""
+        while True:
+            if await self.erase():
+                erased()
+            await asyncio.sleep(ERASE_EVERY_S)
+
 
 class _SqliteFile:
     """Reads a file by single statements, each of them one trip to a thread.
@@ -143,6 +179,22 @@ class _SqliteFile:
     def _fetch(self, statement: Select[Any], values: Mapping[str, Any] | None) -> list[Row[Any]]:
         with self._engine.connect() as connection:
             return list(connection.execute(statement, values).all())
+
+    async def empty_journal(self) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_journal)
+
+    def _empty_journal(self) -> bool:
+        connection = self._engine.raw_connection()  # without a transaction, which would be in its own way
+        try:
+            cursor = connection.cursor()
+            # writers wait meanwhile, and must not have to for a backup that reads for minutes
+            cursor.execute(f"PRAGMA busy_timeout={_JOURNAL_PATIENCE_MS}")
+            [is_busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            cursor.close()
+            return not is_busy
+        finally:
+            connection.close()
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -167,7 +219,7 @@ def _unreachable_is_away() -> Any:
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver would otherwise begin transactions by itself, and deferred
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

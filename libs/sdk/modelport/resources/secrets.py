@@ -1,7 +1,7 @@
 """Secrets: stored once, named by providers, never shown again (docs/wire.md, 3.3)."""
 
 from modelport import paths
-from modelport.calls import UNSET, Call, Filter, Unset
+from modelport.calls import UNSET, Call, Filter, Unset, parse_as
 from modelport.collection import Collection
 from modelport.errors import ArgumentError
 from modelport.methods import (
@@ -13,8 +13,9 @@ from modelport.methods import (
     method,
 )
 from modelport.pages import ListCall
+from modelport.runners import AsyncRunner, SyncRunner
 from modelport.scope import Scope
-from modelport_contracts.resources.secrets import Secret
+from modelport_contracts.resources.secrets import KeyRotation, Secret
 
 _SECRETS = Collection(Secret, paths.SECRETS, "secrets")
 
@@ -83,8 +84,32 @@ def delete(scope: Scope, /, name: str, *, workspace: str | None = None) -> Call[
     return _SECRETS.delete(scope, workspace, name)
 
 
+def rotate_encryption_keys(_: Scope, /) -> Call[KeyRotation]:
+    """Wrap every secret's data key under the newest key-encryption key. Values and versions stay as they are.
+
+    The reply says how many it were, and with `success` whether that is all; another call goes on where this one ended.
+    """
+    return Call("POST", f"{paths.SECRETS}/rotate-encryption-keys", parse_as(KeyRotation))
+
+
+class SecretsAdmin(Resource):
+    """`client.secrets.admin`: of all workspaces at once."""
+
+    rotate_encryption_keys = method(rotate_encryption_keys)
+
+
+class AsyncSecretsAdmin(AsyncResource):
+    """`client.secrets.admin` of the asynchronous client."""
+
+    rotate_encryption_keys = async_method(rotate_encryption_keys)
+
+
 class Secrets(Resource):
     """`client.secrets`: API keys and the like."""
+
+    def __init__(self, runner: SyncRunner) -> None:
+        super().__init__(runner)
+        self.admin = SecretsAdmin(runner)
 
     create = method(create)
     retrieve = method(retrieve)
@@ -95,6 +120,10 @@ class Secrets(Resource):
 
 class AsyncSecrets(AsyncResource):
     """`client.secrets` of the asynchronous client."""
+
+    def __init__(self, runner: AsyncRunner) -> None:
+        super().__init__(runner)
+        self.admin = AsyncSecretsAdmin(runner)
 
     create = async_method(create)
     retrieve = async_method(retrieve)
