@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from modelport_bus.bus import Bus
 from modelport_contracts.events import SECRETS_CONSUMER, subjects_of_kind
 from modelport_kit import http
+from modelport_kit.database.audit import AuditTrail
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
@@ -45,6 +46,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     """Make the app. Raises SettingsError for keys and tokens that cannot be read."""
     database = Database(settings.database_url, SOURCE)
     store = SecretStore(database, Sealer.from_file(settings.kek_file), _now)
+    audit = AuditTrail(database)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
     bus = Bus(settings.nats_url, name="modelport-secrets")
@@ -85,7 +87,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             loops.add("workspace comparison", lambda: workspaces.compare_for_ever(compared))
             loops.start()
             stack.push_async_callback(loops.stop)
-            app.state.parts = Parts(store, workspaces)
+            app.state.parts = Parts(store, workspaces, audit)
             started.append(True)
             # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
             gc.collect()
@@ -103,6 +105,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     app.state.metrics = metrics
     app.include_router(secrets_router(trusted))
     app.include_router(reveal_router(trusted))
+    app.include_router(http.audit_router(audit, SOURCE, trusted))
     app.include_router(http.sync_router(lambda: store, trusted))
     app.include_router(http.openapi_router(app, trusted))
     return app

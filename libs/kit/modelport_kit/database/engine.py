@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Insert, Row, Select, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -117,13 +117,27 @@ class Database:
                 async with connection.begin():
                     transaction = WriteTransaction(connection, self.source)
                     yield transaction
-                    await transaction.flush_outbox()
+                    await transaction.finish()
         if transaction.outbox:
             self.on_commit(transaction.outbox)
 
+    async def append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        """Insert rows in a transaction of their own, while somebody waits who has to be answered fast.
+
+        They outlive this process, however it ends, once this returns. On SQLite they are not waited for until the disk
+        has them: a power cut may take the last ones. Raises AwayError when the database cannot be reached.
+        """
+        with self.counts.counting("write"), _unreachable_is_away():
+            if self._file is not None:
+                async with self._writer:
+                    await self._file.append(statement, rows)
+                return
+            async with self.engine.begin() as connection:
+                await connection.execute(statement, rows)
+
 
 class _SqliteFile:
-    """Reads a file by single statements, each of them one trip to a thread.
+    """Reads a file by single statements, each of them one trip to a thread; appends to it alike.
 
     The asyncio driver makes a trip of every step - begin, cursor, execute, fetch, close, roll back, twice over - and
     the trips cost five times what the reading does.
@@ -136,6 +150,11 @@ class _SqliteFile:
         )
         event.listen(self._engine, "connect", _prepare_sqlite)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="database-read")
+        self._appending: Engine = create_engine(
+            parsed, hide_parameters=True, pool_size=1, connect_args={"check_same_thread": False}
+        )
+        event.listen(self._appending, "connect", _prepare_sqlite)
+        event.listen(self._appending, "connect", _do_not_wait_for_the_disk)
 
     async def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None) -> list[Row[Any]]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, statement, values)
@@ -144,9 +163,19 @@ class _SqliteFile:
         with self._engine.connect() as connection:
             return list(connection.execute(statement, values).all())
 
+    async def append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._append, statement, rows)
+
+    def _append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        with self._appending.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.execute(statement, rows)
+            connection.commit()
+
     def close(self) -> None:
         self._threads.shutdown()
         self._engine.dispose()
+        self._appending.dispose()
 
 
 @contextlib.contextmanager
@@ -170,6 +199,10 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _do_not_wait_for_the_disk(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
