@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from modelport_contracts.resources.audit import AuditKind
 from modelport_contracts.resources.models import ModelFields
 from modelport_contracts.resources.providers import ProviderUpdate
 from modelport_contracts.resources.virtual_models import VirtualModelFields
@@ -44,7 +45,7 @@ VIRTUAL = {
 
 
 @pytest.mark.parametrize(("kind", "row"), [("provider", PROVIDER), ("model", MODEL), ("virtual-model", VIRTUAL)])
-def test_no_value_that_may_be_a_key_is_shown(kind: audited.AuditKind, row: dict[str, object]) -> None:
+def test_no_value_that_may_be_a_key_is_shown(kind: AuditKind, row: dict[str, object]) -> None:
     changed = {name: None if name not in {"name", "workspace"} else value for name, value in row.items()}
     events = [
         audited.created(kind, row),

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from modelport import ArgumentError, AsyncModelport, Modelport, ServerError
 from modelport.flows import Flow, Policy, Send
 from modelport.pages import SyncPage
-from modelport.resources.audit import AuditEvent, list_
+from modelport.resources.audit import list_
 from modelport.scope import Scope
 from modelport_contracts.pages import Page
+from modelport_contracts.resources.audit import AuditEvent
 from modelport_testing.scripted import Reply, Script, page
 
 MODELS, SECRETS = "/apis/models/v2/audit", "/apis/secrets/v2/audit"
