@@ -146,4 +146,4 @@ async def main() -> None:
 async def migrate_only() -> None:
     """Bring the database to this release's schema and end."""
     settings = _settings()
-    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True)
+    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True, serving_role=settings.database_role)

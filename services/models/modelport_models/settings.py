@@ -14,5 +14,7 @@ class ModelsSettings(ServiceSettings):
     gateway_url: str
     """Discovery asks providers through the gateway, so that keys and egress rules live in one place."""
     migrate_at_start: bool = True
+    database_role: str | None = None
+    """PostgreSQL's role that the service runs as, for a migration by another one, which then owns the tables."""
     discovery_interval_s: float = Field(default=300, gt=0)
     """Seconds between probes of a provider that is READY."""

@@ -21,6 +21,8 @@ class SecretsSettings(ServiceSettings):
     kek_file: Path | None = None
     """The key-encryption key: 32 random bytes in base64, one line, readable by this service alone."""
     migrate_at_start: bool = True
+    database_role: str | None = None
+    """PostgreSQL's role that the service runs as, for a migration by another one, which then owns the tables."""
     ngc_api_key: Annotated[SecretStr | None, BeforeValidator(_stripped)] = Field(
         default=None, validation_alias="NGC_API_KEY"
     )

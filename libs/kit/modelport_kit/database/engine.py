@@ -132,7 +132,9 @@ class Database:
                 async with self._writer:
                     await self._file.append(statement, rows)
                 return
-            async with self.engine.begin() as connection:
+            async with self.engine.connect() as connection:
+                # the driver makes one transaction of one call: no round trips to begin and to commit
+                connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await connection.execute(statement, rows)
 
 
