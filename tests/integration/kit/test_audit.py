@@ -1,7 +1,9 @@
 """The audit trail on real databases: whole, append-only, kept (docs/audit.md)."""
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from modelport_kit.database.tables import OUTBOX
 from modelport_kit.lists import PageRequest
 from modelport_kit.origin import Origin
 from modelport_secrets.app import MIGRATIONS
+from modelport_testing.frozen import ROOT
 
 MADE = Event("create", "secret", "team", "key", after={"version": 1})
 READ = Event("reveal", "secret", "team", "key", after={"version": 1})
@@ -86,6 +89,24 @@ async def test_nothing_but_adding_is_possible(database: Database) -> None:
     async with database.write() as write:
         write.tell(MADE)
     assert len(await rows(database)) == 2
+
+
+async def test_archiving_as_documented(database: Database) -> None:
+    """docs/audit.md, Archiving: the owner removes what is old, and the trail is append-only again."""
+    await AuditTrail(database).tell(READ)
+    page = (ROOT / "docs/audit.md").read_text()
+    [_, on_postgresql, on_sqlite] = page.split("```sql\n")
+    block = (on_sqlite if database.is_sqlite else on_postgresql).partition("```")[0]
+    statements = block[block.index("BEGIN") :].replace("'2026-01-01'", "'9999-01-01'")
+    if database.is_sqlite:
+        with contextlib.closing(sqlite3.connect(str(database.engine.url.database))) as connection:
+            connection.executescript(statements)
+    else:
+        async with database.engine.connect() as asynchronous:
+            raw = await asynchronous.get_raw_connection()
+            await raw.driver_connection.execute(statements)  # type: ignore[union-attr]
+    assert await rows(database) == []
+    await test_nothing_but_adding_is_possible(database)
 
 
 async def test_what_is_told_at_once_is_written_together(database: Database) -> None:

@@ -21,7 +21,7 @@ from modelport_kit.errors import AlreadyExistsError, ForbiddenError, NotFoundErr
 from modelport_kit.lists import PageRequest
 from modelport_models.domain import audited
 from modelport_models.domain.records import provider_record, workspace_record
-from modelport_models.store.common import Row, all_rows, like_columns, lock_workspace, need, need_workspace
+from modelport_models.store.common import CHUNK, Row, all_rows, like_columns, lock_workspace, need, need_workspace
 from modelport_models.tables import MODEL, PROVIDER, SERVED, VIRTUAL_MODEL, WORKSPACE
 
 _FIELDS = like_columns(WORKSPACE, "id", "name", "description", "created_at", "updated_at", "created_by")
@@ -146,6 +146,10 @@ async def _tell_removal(write: WriteTransaction, workspace: Row) -> None:
     )
     for table, kind, by_somebody in made:
         statement = select(table).where(table.c.workspace == workspace["name"], by_somebody).order_by(table.c.name)
-        for row in all_rows(await write.execute(statement)):
-            write.tell(audited.deleted(kind, row))
+        last: str | None = ""
+        while last is not None:  # in parts: no statement occupies the loop for long
+            rows = all_rows(await write.execute(statement.where(table.c.name > last).limit(CHUNK)))
+            for row in rows:
+                write.tell(audited.deleted(kind, row))
+            last = rows[-1]["name"] if len(rows) == CHUNK else None
     write.tell(audited.deleted("workspace", workspace))
