@@ -223,7 +223,7 @@ def require(trusted: TrustedCallers, *scopes: service_tokens.Scope) -> Callable[
 
 
 def _origin(request: Request, caller: Caller | None) -> Origin:
-    """Say where a request comes from; only the front door may speak for another."""
+    """Say where a request comes from; who is not one of Modelport's own parts cannot speak for another."""
     peer = request.client.host if request.client is not None else None
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     if caller is None:

@@ -71,7 +71,7 @@ def test_refused_reveals_are_told_too(services: Services, secrets: httpx.Client,
         ("not_allowed", "models", "127.0.0.1"),
         ("service_token_missing", None, "127.0.0.1"),
         ("service_token_missing", None, "127.0.0.1"),
-    ], "only the front door speaks for another"
+    ], "who has no token is not believed"
     assert {event["action"] for event in events} == {"reveal"}
 
 
