@@ -54,32 +54,40 @@ class Database:
         self.source = source
         self.url = async_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5}
-        # errors of SQLAlchemy quote a statement's parameters, which are users' data
-        self.engine: AsyncEngine = create_async_engine(
-            self.url, pool_pre_ping=not self.is_sqlite, hide_parameters=True, **options
-        )
+        self.engine: AsyncEngine = self._open() if self.is_sqlite else self._open(10)
         self.on_commit: Callable[[list[OutboxRow]], None] = lambda rows: None
         """Called with the outbox rows of each committed transaction."""
         self.counts = DatabaseCounts()
         self._writer = asyncio.Lock()
-        self._file: _SqliteFile | None = None
+        self._single: _SqliteFile | AsyncEngine
+        """For single statements."""
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
-            self._file = _SqliteFile(self.url)
+            self._single = _SqliteFile(self.url)
+        else:
+            # they are transactions by themselves: half the round trips, beginning and rolling back is left out
+            self._single = self._open(5, isolation_level="AUTOCOMMIT")
+
+    def _open(self, pool_size: int | None = None, **options: Any) -> AsyncEngine:
+        if pool_size is not None:
+            options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 5, "pool_pre_ping": True}
+        # errors of SQLAlchemy quote a statement's parameters, which are users' data
+        return create_async_engine(self.url, hide_parameters=True, **options)
 
     @property
     def connections_in_use(self) -> int:
-        """How many of the pool's connections are lent out now."""
-        pool = self.engine.pool
-        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+        """How many of the pools' connections are lent out now."""
+        pools = [one.pool for one in (self.engine, self._single) if isinstance(one, AsyncEngine)]
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-        if self._file is not None:
-            self._file.close()
+        if isinstance(self._single, _SqliteFile):
+            self._single.close()
+        else:
+            await self._single.dispose()
 
     async def answers(self) -> bool:
         """Return True once the database has answered. Raises AwayError."""
@@ -99,9 +107,9 @@ class Database:
         Raises AwayError when the database cannot be reached.
         """
         with self.counts.counting("read"), _unreachable_is_away():
-            if self._file is not None:
-                return await self._file.fetch(statement, values)
-            async with self.engine.connect() as connection:
+            if isinstance(self._single, _SqliteFile):
+                return await self._single.fetch(statement, values)
+            async with self._single.connect() as connection:
                 return list((await connection.execute(statement, values)).all())
 
     @contextlib.asynccontextmanager
@@ -128,13 +136,11 @@ class Database:
         has them: a power cut may take the last ones. Raises AwayError when the database cannot be reached.
         """
         with self.counts.counting("write"), _unreachable_is_away():
-            if self._file is not None:
+            if isinstance(self._single, _SqliteFile):
                 async with self._writer:
-                    await self._file.append(statement, rows)
+                    await self._single.append(statement, rows)
                 return
-            async with self.engine.connect() as connection:
-                # the driver makes one transaction of one call: no round trips to begin and to commit
-                connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._single.connect() as connection:
                 await connection.execute(statement, rows)
 
 
