@@ -63,7 +63,8 @@ def make_all(folder: Path, env_file: Path, *, user: int) -> list[str]:
     files = _Files(folder, user)
     files.once("kek", lambda: base64.b64encode(secrets.token_bytes(32)).decode(), mounted=True)
     tokens = {caller: files.once(f"{caller}.token", lambda: secrets.token_hex(32), mounted=True) for caller in SCOPES}
-    postgres = {role: files.once(f"postgres-{role}.password", _password) for role in ("admin", *SERVICES_WITH_DATABASE)}
+    roles = ("admin", *SERVICES_WITH_DATABASE, *(f"{name}-owner" for name in SERVICES_WITH_DATABASE))
+    postgres = {role: files.once(f"postgres-{role}.password", _password) for role in roles}
     nats = {service: files.once(f"nats-{service}.password", _password) for service in SERVICES}
     valkey = files.once("valkey-gateway.password", _password)
 
@@ -75,7 +76,9 @@ def make_all(folder: Path, env_file: Path, *, user: int) -> list[str]:
         _environment(
             POSTGRES_PASSWORD=postgres["admin"],
             MODELS_PASSWORD=postgres["models"],
+            MODELS_OWNER_PASSWORD=postgres["models-owner"],
             SECRETS_PASSWORD=postgres["secrets"],
+            SECRETS_OWNER_PASSWORD=postgres["secrets-owner"],
         ),
     )
     files.derived("nats.env", _environment(**{f"NATS_{name.upper()}_PASSWORD": nats[name] for name in SERVICES}))
@@ -83,6 +86,9 @@ def make_all(folder: Path, env_file: Path, *, user: int) -> list[str]:
         values = {"MODELPORT_NATS_URL": f"nats://{name}:{nats[name]}@nats:4222"}
         if name in postgres:
             values["MODELPORT_DATABASE_URL"] = f"postgresql://{name}:{postgres[name]}@postgres:5432/{name}"
+            owner = f"postgresql://{name}_owner:{postgres[f'{name}-owner']}@postgres:5432/{name}"
+            migration = {"MODELPORT_DATABASE_URL": owner, "MODELPORT_DATABASE_ROLE": name}
+            files.derived(f"{name}-migrate.env", _environment(**values | migration))
         if name == "gateway":
             values["MODELPORT_REDIS_URL"] = f"redis://gateway:{valkey}@valkey:6379/0"
         files.derived(f"{name}.env", _environment(**values))

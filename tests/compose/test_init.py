@@ -36,7 +36,7 @@ def test_makes_private_files_with_fresh_values(folder: Path, tmp_path: Path) -> 
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert len(base64.b64decode((folder / "kek").read_text())) == 32
     secrets = {name: text for name, text in contents(folder).items() if name.endswith((".password", ".token"))}
-    assert len(set(secrets.values())) == len(secrets) == 11
+    assert len(set(secrets.values())) == len(secrets) == 13
     assert not any(text.strip() in done.stdout + done.stderr for text in contents(folder).values())
 
     other = tmp_path / "other" / "keys"

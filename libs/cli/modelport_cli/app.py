@@ -6,6 +6,7 @@ import typer
 
 from modelport_cli.command import BaseUrl, Format, Verbose, Workspace, group
 from modelport_cli.commands import (
+    audit,
     chat,
     config,
     gateway,
@@ -30,6 +31,7 @@ inference.app.add_typer(virtual_models.app, name="virtual-models")
 inference.app.add_typer(gateway.app, name="gateway")
 app.add_typer(models.app, name="models")
 app.add_typer(workspaces.app, name="workspaces")
+app.add_typer(audit.app, name="audit")
 wait.add_to(app)
 chat.add_to(app)
 status.add_to(app)

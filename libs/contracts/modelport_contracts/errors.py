@@ -8,6 +8,8 @@ ERROR_ORIGIN_HEADER = "x-modelport-error-origin"
 REQUEST_ID_HEADER = "x-modelport-request-id"
 REQUEST_ID_PATTERN = r"[A-Za-z0-9._~:+/=@\-]{1,128}"
 """A client's request id that is harmless in headers and logs; any other is replaced."""
+CLIENT_ADDRESS_HEADER = "x-modelport-client-address"
+"""Set by the front door, on what it passes on: whom it serves."""
 REVISION_HEADER = "x-modelport-revision"
 MIN_REVISION_HEADER = "x-modelport-min-revision"
 SERVICE_TOKEN_HEADER = "x-modelport-service-token"  # noqa: S105 (a header's name)

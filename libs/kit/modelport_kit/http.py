@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelport_contracts.errors import (
+    CLIENT_ADDRESS_HEADER,
     ERROR_ORIGIN_HEADER,
     REQUEST_ID_HEADER,
     REQUEST_ID_PATTERN,
@@ -31,7 +32,8 @@ from modelport_contracts.errors import (
     Error,
     error_body,
 )
-from modelport_contracts.pages import DEFAULT_PAGE_SIZE, Pagination
+from modelport_contracts.pages import DEFAULT_PAGE_SIZE, Page, Pagination
+from modelport_contracts.resources.audit import AuditEvent
 from modelport_contracts.sync import CHANGES_PATH, SEEN_PATH, SNAPSHOT_PATH, ChangesPage, Position, SnapshotPage
 from modelport_kit import service_tokens
 from modelport_kit.errors import ApiError
@@ -40,7 +42,8 @@ from modelport_kit.health import Readiness
 from modelport_kit.lists import InvalidFilterError, PageRequest
 from modelport_kit.metrics.http_requests import HttpRequests
 from modelport_kit.metrics.service import ServiceMetrics
-from modelport_kit.service_tokens import TrustedCallers
+from modelport_kit.origin import Origin, set_origin
+from modelport_kit.service_tokens import Caller, TrustedCallers
 
 logger = structlog.get_logger(__name__)
 
@@ -210,13 +213,22 @@ def require(trusted: TrustedCallers, *scopes: service_tokens.Scope) -> Callable[
 
     async def check(request: Request) -> None:
         caller = trusted.identify(request.headers.get(SERVICE_TOKEN_HEADER))
+        set_origin(_origin(request, caller))
         if caller is None:
             raise ApiError(401, "service_token_missing", "this service answers Modelport's own parts only")
         if not caller.scopes.intersection(scopes):
             raise ApiError(403, "not_allowed", "this is answered to parts of Modelport only, not to users")
-        request.state.caller = caller.caller
 
     return check
+
+
+def _origin(request: Request, caller: Caller | None) -> Origin:
+    """Say where a request comes from; who is not one of Modelport's own parts cannot speak for another."""
+    peer = request.client.host if request.client is not None else None
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    if caller is None:
+        return Origin(None, peer, request_id)
+    return Origin(caller.caller, request.headers.get(CLIENT_ADDRESS_HEADER, peer), request_id)
 
 
 def _health_router(readiness: Readiness) -> APIRouter:
@@ -271,6 +283,30 @@ def sync_router(source: Callable[[], SyncSource], trusted: TrustedCallers) -> AP
     @router.post(SEEN_PATH)
     async def seen(position: Position) -> Position:
         return await source().seen(position)
+
+    return router
+
+
+class AuditSource(Protocol):
+    """What shows a service's audit trail."""
+
+    async def list(self, request: PageRequest) -> tuple[list[AuditEvent], Pagination]:
+        """Return a page of it."""
+
+
+def audit_router(source: AuditSource, service: str, trusted: TrustedCallers) -> APIRouter:
+    """Make the route that shows a service's part of the audit trail."""
+    router = APIRouter(tags=["audit"], dependencies=[Depends(require(trusted, "api"))])
+
+    @router.get(
+        f"/apis/{service}/v2/audit",
+        name=f"list_{service}_audit",
+        summary=f"List what was done in the {service} service, of all workspaces",
+        response_model=Page[AuditEvent],
+    )
+    async def list_audit(request: Request, wanted: Annotated[PageRequest, Depends(page_request())]) -> JSONResponse:
+        items, position = await source.list(wanted)
+        return page_reply(request, wanted, items, position)
 
     return router
 

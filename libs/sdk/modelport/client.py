@@ -13,6 +13,7 @@ from modelport.calls import Call, parse_as
 from modelport.errors import ArgumentError
 from modelport.flows import Policy, exchange, perform
 from modelport.platform import ClusterInfo, PlatformStatus
+from modelport.resources.audit import AsyncAudit, Audit
 from modelport.resources.gateway import parse_any
 from modelport.resources.inference import AsyncInference, Inference
 from modelport.resources.models import AsyncModels, Models
@@ -61,6 +62,7 @@ class Modelport:
         self.workspaces = Workspaces(self._runner)
         self.models = Models(self._runner)
         self.inference = Inference(self._runner)
+        self.audit = Audit(self._runner)
 
     @property
     def base_url(self) -> str:
@@ -139,6 +141,7 @@ class AsyncModelport:
         self.workspaces = AsyncWorkspaces(self._runner)
         self.models = AsyncModels(self._runner)
         self.inference = AsyncInference(self._runner)
+        self.audit = AsyncAudit(self._runner)
 
     @property
     def base_url(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from modelport import flows
 from modelport.calls import Call
 from modelport.flows import Flow, Policy
-from modelport.pages import AsyncList, ListCall, SyncPage
+from modelport.pages import AsyncList, ListCall, PageFlow, SyncPage
 from modelport.runners import AsyncRunner, SyncRunner
 from modelport.scope import Scope
 from modelport_contracts.pages import Page
@@ -85,30 +85,55 @@ def list_method(
     build: Callable[Concatenate[Scope, P], ListCall[T]],
 ) -> Callable[Concatenate[Resource, P], SyncPage[T]]:
     """Make a method that fetches a list's first page and, when iterated over, the rest."""
-
-    def run(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> SyncPage[T]:
-        runner = self._runner
-        call_of = build(runner.scope, *args, **kwargs)
-
-        def fetch(number: int | None) -> Page[T]:
-            return runner.run(flows.perform(call_of(number), runner.policy))
-
-        return SyncPage(fetch(None), fetch)
-
-    return described(run, build)
+    return flow_list_method(_one_call_a_page(build))
 
 
 def async_list_method(
     build: Callable[Concatenate[Scope, P], ListCall[T]],
 ) -> Callable[Concatenate[AsyncResource, P], AsyncList[T]]:
     """Make a method whose result is awaited for the first page or iterated over for all items."""
+    return async_flow_list_method(_one_call_a_page(build))
+
+
+def _one_call_a_page(
+    build: Callable[Concatenate[Scope, P], ListCall[T]],
+) -> Callable[Concatenate[Scope, P], PageFlow[T]]:
+    @functools.wraps(build)
+    def pages(scope: Scope, /, *args: P.args, **kwargs: P.kwargs) -> PageFlow[T]:
+        call_of = build(scope, *args, **kwargs)
+        return lambda number, policy: flows.perform(call_of(number), policy)
+
+    return pages
+
+
+def flow_list_method(
+    build: Callable[Concatenate[Scope, P], PageFlow[T]],
+) -> Callable[Concatenate[Resource, P], SyncPage[T]]:
+    """Make a list's method where a page takes several calls."""
+
+    def run(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> SyncPage[T]:
+        runner = self._runner
+        flow_of = build(runner.scope, *args, **kwargs)
+
+        def fetch(number: int | None) -> Page[T]:
+            return runner.run(flow_of(number, runner.policy))
+
+        return SyncPage(fetch(None), fetch)
+
+    return described(run, build)
+
+
+def async_flow_list_method(
+    build: Callable[Concatenate[Scope, P], PageFlow[T]],
+) -> Callable[Concatenate[AsyncResource, P], AsyncList[T]]:
+    """Make an asynchronous list's method where a page takes several calls."""
 
     def run(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncList[T]:
         runner = self._runner
-        call_of = build(runner.scope, *args, **kwargs)
+        flow_of = build(runner.scope, *args, **kwargs)
 
         async def fetch(number: int | None) -> Page[T]:
-            return await runner.run(flows.perform(call_of(number), runner.policy))
+            return await runner.run(flow_of(number, runner.policy))
 
         return AsyncList(fetch)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from typing import Any, Generic, Protocol, TypeVar
 
 from modelport.calls import Call, parse_as
+from modelport.flows import Flow, Policy
 from modelport_contracts.pages import Page, Pagination
 
 T = TypeVar("T")
@@ -13,6 +14,12 @@ class ListCall(Protocol[T]):
     """Builds the call of one page; None is the page that the user asked for."""
 
     def __call__(self, number: int | None, /) -> Call[Page[T]]: ...
+
+
+class PageFlow(Protocol[T]):
+    """The same where a page takes several calls."""
+
+    def __call__(self, number: int | None, policy: Policy, /) -> Flow[Page[T]]: ...
 
 
 def page_of(item: type[T]) -> Callable[[Any], Page[T]]:

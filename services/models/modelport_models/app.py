@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from modelport_bus.bus import Bus
 from modelport_contracts.events import MODELS_CONSUMER, subjects_of_kind
 from modelport_kit import http
+from modelport_kit.database.audit import AuditTrail
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
@@ -113,6 +114,7 @@ def build_app(settings: ModelsSettings) -> FastAPI:
     app.state.metrics = metrics
     for router in (workspaces_router, providers_router, models_router, virtual_models_router):
         app.include_router(router(trusted))
+    app.include_router(http.audit_router(AuditTrail(database), SOURCE, trusted))
     app.include_router(http.sync_router(lambda: stores.sync, trusted))
     app.include_router(http.openapi_router(app, trusted))
     return app
@@ -144,4 +146,4 @@ async def main() -> None:
 async def migrate_only() -> None:
     """Bring the database to this release's schema and end."""
     settings = _settings()
-    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True)
+    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True, serving_role=settings.database_role)

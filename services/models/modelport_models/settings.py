@@ -17,5 +17,7 @@ class ModelsSettings(ServiceSettings):
     egress_allow: EgressAllowed = EgressAllow()
     """What the gateways' setting of this name says, so that an address they would refuse is refused at once."""
     migrate_at_start: bool = True
+    database_role: str | None = None
+    """PostgreSQL's role that the service runs as, for a migration by another one, which then owns the tables."""
     discovery_interval_s: float = Field(default=300, gt=0)
     """Seconds between probes of a provider that is READY."""

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from modelport_bus.bus import Bus
 from modelport_contracts.events import SECRETS_CONSUMER, subjects_of_kind
 from modelport_kit import http
+from modelport_kit.database.audit import AuditTrail
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.database.outbox import OutboxPublisher
@@ -48,6 +49,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     database = Database(settings.database_url, SOURCE)
     keyring = settings.keyring()
     store = SecretStore(database, keyring, _now)
+    audit = AuditTrail(database)
     trusted = TrustedCallers.from_file(settings.service_trust_file)
     token = read_secret_file(settings.service_token_file, "MODELPORT_SERVICE_TOKEN_FILE")
     bus = Bus(settings.nats_url, name="modelport-secrets")
@@ -92,7 +94,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
             loops.add("workspace comparison", lambda: workspaces.compare_for_ever(compared))
             loops.start()
             stack.push_async_callback(loops.stop)
-            app.state.parts = Parts(store, workspaces)
+            app.state.parts = Parts(store, workspaces, audit)
             started.append(True)
             # what is loaded now stays: walking through it again would be most of each pause of the garbage collector
             gc.collect()
@@ -111,6 +113,7 @@ def build_app(settings: SecretsSettings) -> FastAPI:
     app.include_router(secrets_router(trusted))
     app.include_router(reveal_router(trusted))
     app.include_router(admin_router(trusted, lambda: rotate(WrappedKeys(database), keyring)))
+    app.include_router(http.audit_router(audit, SOURCE, trusted))
     app.include_router(http.sync_router(lambda: store, trusted))
     app.include_router(http.openapi_router(app, trusted))
     return app
@@ -154,4 +157,4 @@ async def main() -> None:
 async def migrate_only() -> None:
     """Bring the database to this release's schema and end."""
     settings = _settings()
-    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True)
+    await prepare(settings.database_url, SOURCE, MIGRATIONS, migrate_now=True, serving_role=settings.database_role)

@@ -72,6 +72,8 @@ class SecretsSettings(ServiceSettings):
     vault_namespace: Annotated[str | None, BeforeValidator(_stripped)] = None
     vault_ca_file: Path | None = None
     migrate_at_start: bool = True
+    database_role: str | None = None
+    """PostgreSQL's role that the service runs as, for a migration by another one, which then owns the tables."""
     ngc_api_key: Annotated[SecretStr | None, BeforeValidator(_stripped)] = Field(
         default=None, validation_alias="NGC_API_KEY"
     )

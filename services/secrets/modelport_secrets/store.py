@@ -21,6 +21,7 @@ from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import AlreadyExistsError, ApiError, NotFoundError
 from modelport_kit.lists import PageRequest
+from modelport_kit.origin import Origin
 from modelport_secrets import domain
 from modelport_secrets.keyring import Keyring
 from modelport_secrets.sealing import DataKey, UnsealError, WrappedKey, seal, unseal
@@ -82,6 +83,7 @@ class SecretStore:
                 await write.execute(insert(SECRET).values(row))
                 version = await write.take_revision()
                 await self._store_value(write, workspace, name, key, value)
+                write.tell(domain.created(workspace, name, description, version))
         except IntegrityError:
             raise AlreadyExistsError("secret", f"{workspace}/{name}", "PATCH") from None
         return Secret.model_validate(row), version
@@ -137,22 +139,25 @@ class SecretStore:
             changes["description"] = description
         async with self._database.write() as write:
             wanted = and_(_is(workspace, name), _in(workspace, workspace_id))
-            changed = await write.execute(update(SECRET).where(wanted).values(changes))
-            if not changed.rowcount:
+            before = (await write.execute(select(SECRET).where(wanted).with_for_update())).first()
+            if before is None:
                 raise NotFoundError("secret", f"{workspace}/{name}")
+            await write.execute(update(SECRET).where(wanted).values(changes))
             if value is not None and key is not None:
                 await write.take_revision()
                 await self._store_value(write, workspace, name, key, value)
             row = (await write.execute(select(SECRET).where(wanted))).one()
+            write.tell(domain.updated(before._asdict(), row._asdict()))
         return _secret(row), row.revision
 
     async def delete(self, workspace: str, workspace_id: str, name: str) -> int:
         """Remove a secret and its ciphertext; returns the revision. Raises NotFoundError."""
         async with self._database.write() as write:
             wanted = and_(_is(workspace, name), _in(workspace, workspace_id))
-            removed = await write.execute(delete(SECRET).where(wanted))
-            if not removed.rowcount:
+            removed = (await write.execute(delete(SECRET).where(wanted).returning(SECRET))).first()
+            if removed is None:
                 raise NotFoundError("secret", f"{workspace}/{name}")
+            write.tell(domain.deleted(removed._asdict()))
             revision = await write.take_revision()
             write.delete(domain.marker_key(workspace, name))
         return revision
@@ -221,6 +226,7 @@ class SecretStore:
                 empty = {"revision": version, "kek_id": None, "wrapped_key": None, "ciphertext": None}
                 await write.execute(update(SECRET).where(_is(workspace, name)).values(empty))
                 write.delete(domain.marker_key(workspace, name))
+            write.tell(domain.set_from_environment(version, is_set=value is not None))
 
     async def workspaces(self, only: str | None = None) -> dict[str, set[str | None]]:
         """Return the workspaces that secrets are kept for, with the ids they had; `only` limits it to one name."""
@@ -240,14 +246,16 @@ class SecretStore:
             result = await write.execute(
                 delete(SECRET)
                 .where(SECRET.c.workspace == workspace, SECRET.c.workspace_id == workspace_id)
-                .returning(SECRET.c.name)
+                .returning(SECRET)
             )
-            names = list(result.scalars())
-            if names:
+            rows = result.all()
+            if rows:
                 await write.take_revision()
-                for name in names:
-                    write.delete(domain.marker_key(workspace, name))
-        return len(names)
+                for row in rows:
+                    # whoever happened to ask at that moment did not remove it
+                    write.tell(domain.deleted(row._asdict()), Origin(actor=domain.SOURCE))
+                    write.delete(domain.marker_key(workspace, row.name))
+        return len(rows)
 
     async def snapshot(self, cursor: str | None, limit: int) -> SnapshotPage:
         """Return one page of all markers. Raises ValueError for a cursor of another make."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, select, update
 
+from modelport_kit.audit import Event
 from modelport_kit.database.engine import Database
 from modelport_secrets.sealing import WrappedKey
 from modelport_secrets.tables import SECRET
@@ -64,4 +65,8 @@ class WrappedKeys:
                 )
                 changes = {"kek_id": fresh.kek_id, "wrapped_key": fresh.wrapped}
                 count += (await write.execute(update(SECRET).where(as_read).values(changes))).rowcount
+            if count:
+                kek_id = renewed[0][1].kek_id
+                after = {"kek_id": kek_id, "rotated_secrets": count}
+                write.tell(Event("rotate", "encryption-key", None, kek_id, after=after))
         return count

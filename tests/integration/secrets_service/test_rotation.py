@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from modelport_kit.database.audit import AuditTrail
 from modelport_kit.database.engine import Database
 from modelport_kit.database.migrate import prepare
 from modelport_kit.errors import AwayError, NotFoundError
+from modelport_kit.lists import PageRequest
 from modelport_kit.settings import SettingsError
 from modelport_secrets.app import MIGRATIONS
 from modelport_secrets.keyring import KeyProvider, KeyRefusedError, Keyring
@@ -118,6 +120,9 @@ async def test_all_are_wrapped_anew_and_nothing_else_moves(opened: Open) -> None
         marked.records
     )
     assert [await alone.store.get("team", "w1", f"key-{number}") for number in range(count)] == known
+    told = [one for one in (await AuditTrail(alone.database).list(PageRequest()))[0] if one.action == "rotate"]
+    assert {(one.kind, one.name) for one in told} == {("encryption-key", NEW.kek_id)}
+    assert sum((one.after or {})["rotated_secrets"] for one in told) == count
 
 
 class Dying(LocalKey):

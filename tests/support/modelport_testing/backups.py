@@ -10,7 +10,7 @@ from modelport_testing.postgres import PostgresServer
 def back_up(url: str, postgres: PostgresServer | None, file: Path) -> None:
     """Write a backup of a database that is in use: SQLite's, or one of `postgres`."""
     if postgres is not None:
-        file.write_bytes(postgres.run("pg_dump", "--format=custom", database=_name(url)))
+        file.write_bytes(postgres.run("pg_dump", "--format=custom", url=url))
         return
     with (
         contextlib.closing(sqlite3.connect(url.partition("///")[2])) as source,
@@ -22,14 +22,10 @@ def back_up(url: str, postgres: PostgresServer | None, file: Path) -> None:
 def restore(url: str, postgres: PostgresServer | None, file: Path) -> None:
     """Put a backup in the place of the database, whose service has been stopped."""
     if postgres is not None:
-        name = _name(url)
-        postgres.run("pg_restore", "--clean", "--if-exists", f"--dbname={name}", database=name, given=file)
+        name = url.rpartition("/")[2]
+        postgres.run("pg_restore", "--clean", "--if-exists", f"--dbname={name}", url=url, given=file)
         return
     path = Path(url.partition("///")[2])
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     path.write_bytes(file.read_bytes())
-
-
-def _name(url: str) -> str:
-    return url.rpartition("/")[2]

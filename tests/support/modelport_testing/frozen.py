@@ -108,7 +108,7 @@ def freeze(release: str, postgres: PostgresServer, folder: Path) -> Path:
             (target / f"{source}.sqlite.sql").write_text("\n".join(connection.iterdump()) + "\n")
         name = postgres.create_database(source)
         asyncio.run(fill(postgres.url(name), source))
-        dump = postgres.run("pg_dump", "--inserts", "--no-owner", "--no-comments", database=name)
+        dump = postgres.run("pg_dump", "--inserts", "--no-owner", "--no-comments", url=postgres.url(name))
         (target / f"{source}.postgresql.sql").write_bytes(dump)
         postgres.drop_database(name)
     known = {path: digest for source in MIGRATIONS for path, digest in digests(source).items()}
@@ -126,7 +126,7 @@ def load(release: Path, source: Source, url: str, postgres: PostgresServer | Non
     if postgres is not None:
         options = ("-X", "-q", "-v", "ON_ERROR_STOP=1")
         file = release / f"{source}.postgresql.sql"
-        postgres.run("psql", *options, "-f", database=url.rpartition("/")[2], given=file)
+        postgres.run("psql", *options, "-f", url=url, given=file)
         return
     script = (release / f"{source}.sqlite.sql").read_text()
     with contextlib.closing(sqlite3.connect(url.partition("///")[2])) as connection:

@@ -6,10 +6,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelport_testing.running import (
     Container,
@@ -53,12 +54,20 @@ class PostgresServer:
         """Remove a database, whoever is still connected to it."""
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def run(self, program: str, *arguments: str, database: str = "postgres", given: Path | None = None) -> bytes:
+    def run(
+        self,
+        program: str,
+        *arguments: str,
+        url: str | None = None,
+        given: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Run one of PostgreSQL's client programs, of the server's own version; return what it prints.
 
-        `given` is a file that it gets as its last argument. AssertionError with its complaint where it fails.
+        `url` says in which database and as whom. `given` is a file that it gets as its last argument. AssertionError
+        with its complaint where it fails.
         """
-        done = self._run([program, *arguments], database, given)
+        done = self._run([program, *arguments], url or self.url(), given, environment or {})
         assert done.returncode == 0, f"{program} failed: {done.stderr.decode(errors='replace')}"
         return done.stdout
 
@@ -99,18 +108,22 @@ class PostgresServer:
 
     def _accepts(self) -> bool:
         # While it recovers from a crash it answers the line above but refuses to work.
-        return self._run(_statement("SELECT 1"), "postgres", None).returncode == 0
+        return self._run(_statement("SELECT 1"), self.url(), None, {}).returncode == 0
 
     def _sql(self, statement: str) -> None:
         self.run(*_statement(statement))
 
-    def _run(self, command: list[str], database: str, given: Path | None) -> "subprocess.CompletedProcess[bytes]":
+    def _run(
+        self, command: list[str], url: str, given: Path | None, more: Mapping[str, str]
+    ) -> "subprocess.CompletedProcess[bytes]":
+        parts = urlsplit(url)
         environment = {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(_INNER_PORT if isinstance(self._running, Container) else self.port),
-            "PGUSER": _USER,
-            "PGPASSWORD": _PASSWORD,
-            "PGDATABASE": database,
+            "PGUSER": parts.username or _USER,
+            "PGPASSWORD": parts.password or _PASSWORD,
+            "PGDATABASE": parts.path.removeprefix("/"),
+            **more,
         }
         if isinstance(self._running, Container):
             return self._running.run(command, environment, given)

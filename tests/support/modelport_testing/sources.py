@@ -40,7 +40,7 @@ _RECORDS = Table(
     Column("index_entries", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
 )
-_REVISION, _OUTBOX = add_plumbing_tables(_METADATA)
+_REVISION, _OUTBOX, _ = add_plumbing_tables(_METADATA)
 
 
 class RecordSource:

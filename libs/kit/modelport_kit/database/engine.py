@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Insert, Row, Select, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -64,33 +64,41 @@ class Database:
         self.source = source
         self.url = async_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 10, "max_overflow": 10, "pool_timeout": 5}
-        # errors of SQLAlchemy quote a statement's parameters, which are users' data
-        self.engine: AsyncEngine = create_async_engine(
-            self.url, pool_pre_ping=not self.is_sqlite, hide_parameters=True, **options
-        )
+        self.engine: AsyncEngine = self._open() if self.is_sqlite else self._open(10)
         self.on_commit: Callable[[list[OutboxRow]], None] = lambda rows: None
         """Called with the outbox rows of each committed transaction."""
         self.counts = DatabaseCounts()
         self._writer = asyncio.Lock()
         self._erased_at = 0
-        self._file: _SqliteFile | None = None
+        self._single: _SqliteFile | AsyncEngine
+        """For single statements."""
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
-            self._file = _SqliteFile(self.url)
+            self._single = _SqliteFile(self.url)
+        else:
+            # they are transactions by themselves: half the round trips, beginning and rolling back is left out
+            self._single = self._open(5, isolation_level="AUTOCOMMIT")
+
+    def _open(self, pool_size: int | None = None, **options: Any) -> AsyncEngine:
+        if pool_size is not None:
+            options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 5, "pool_pre_ping": True}
+        # errors of SQLAlchemy quote a statement's parameters, which are users' data
+        return create_async_engine(self.url, hide_parameters=True, **options)
 
     @property
     def connections_in_use(self) -> int:
-        """How many of the pool's connections are lent out now."""
-        pool = self.engine.pool
-        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+        """How many of the pools' connections are lent out now."""
+        pools = [one.pool for one in (self.engine, self._single) if isinstance(one, AsyncEngine)]
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-        if self._file is not None:
-            self._file.close()
+        if isinstance(self._single, _SqliteFile):
+            self._single.close()
+        else:
+            await self._single.dispose()
 
     async def answers(self) -> bool:
         """Return True once the database has answered. Raises AwayError."""
@@ -110,9 +118,9 @@ class Database:
         Raises AwayError when the database cannot be reached.
         """
         with self.counts.counting("read"), _unreachable_is_away():
-            if self._file is not None:
-                return await self._file.fetch(statement, values)
-            async with self.engine.connect() as connection:
+            if isinstance(self._single, _SqliteFile):
+                return await self._single.fetch(statement, values)
+            async with self._single.connect() as connection:
                 return list((await connection.execute(statement, values)).all())
 
     @contextlib.asynccontextmanager
@@ -128,7 +136,7 @@ class Database:
                 async with connection.begin():
                     transaction = WriteTransaction(connection, self.source)
                     yield transaction
-                    await transaction.flush_outbox()
+                    await transaction.finish()
         if transaction.outbox:
             self.on_commit(transaction.outbox)
 
@@ -138,14 +146,14 @@ class Database:
         Returns False where somebody reads from it still. PostgreSQL's own journal is its server's affair.
         Raises AwayError.
         """
-        if self._file is None:
+        if not isinstance(self._single, _SqliteFile):
             return True
         written = self.counts.transactions["write", "committed"]
         if written == self._erased_at:
             return True
         with _unreachable_is_away():
             async with self._writer:
-                is_empty = await self._file.empty_journal()
+                is_empty = await self._single.empty_journal()
         if is_empty:
             self._erased_at = written
         return is_empty
@@ -157,9 +165,23 @@ class Database:
                 erased()
             await asyncio.sleep(ERASE_EVERY_S)
 
+    async def append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        """Insert rows in a transaction of their own, while somebody waits who has to be answered fast.
+
+        They outlive this process, however it ends, once this returns. On SQLite they are not waited for until the disk
+        has them: a power cut may take the last ones. Raises AwayError when the database cannot be reached.
+        """
+        with self.counts.counting("write"), _unreachable_is_away():
+            if isinstance(self._single, _SqliteFile):
+                async with self._writer:
+                    await self._single.append(statement, rows)
+                return
+            async with self._single.connect() as connection:
+                await connection.execute(statement, rows)
+
 
 class _SqliteFile:
-    """Reads a file by single statements, each of them one trip to a thread.
+    """Reads a file by single statements, each of them one trip to a thread; appends to it alike.
 
     The asyncio driver makes a trip of every step - begin, cursor, execute, fetch, close, roll back, twice over - and
     the trips cost five times what the reading does.
@@ -172,6 +194,11 @@ class _SqliteFile:
         )
         event.listen(self._engine, "connect", _prepare_sqlite)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="database-read")
+        self._appending: Engine = create_engine(
+            parsed, hide_parameters=True, pool_size=1, connect_args={"check_same_thread": False}
+        )
+        event.listen(self._appending, "connect", _prepare_sqlite)
+        event.listen(self._appending, "connect", _do_not_wait_for_the_disk)
 
     async def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None) -> list[Row[Any]]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, statement, values)
@@ -196,9 +223,19 @@ class _SqliteFile:
         finally:
             connection.close()
 
+    async def append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._append, statement, rows)
+
+    def _append(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
+        with self._appending.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.execute(statement, rows)
+            connection.commit()
+
     def close(self) -> None:
         self._threads.shutdown()
         self._engine.dispose()
+        self._appending.dispose()
 
 
 @contextlib.contextmanager
@@ -222,6 +259,10 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _do_not_wait_for_the_disk(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -29,14 +29,22 @@ class _UnmarkedError(Exception):
         super().__init__(f"is damaged: it has {len(tables)} tables and no note of their schema (table alembic_version)")
 
 
-async def prepare(url: str, source: Source, scripts: Path, *, migrate_now: bool) -> None:
-    """Migrate a service's database, or check that someone did. Raises SettingsError."""
+async def prepare(
+    url: str, source: Source, scripts: Path, *, migrate_now: bool, serving_role: str | None = None
+) -> None:
+    """Migrate a service's database, or check that someone did. Raises SettingsError.
+
+    `serving_role` is PostgreSQL's role that the service runs as, where it is another one than migrates.
+    """
     database = Database(url, source)
     try:
         if database.is_sqlite:
             _ensure_file(database)
             await _check_file(database)
-        await (migrate if migrate_now else check_schema)(database, scripts)
+        if migrate_now:
+            await migrate(database, scripts, serving_role)
+        else:
+            await check_schema(database, scripts)
     except _UnmarkedError as error:
         raise _unusable(database, str(error), _RESTORE) from None
     except (DBAPIError, sqlite3.Error, OSError) as error:
@@ -88,12 +96,17 @@ def _make_file(file: Path) -> None:
     fresh.replace(file)
 
 
-async def migrate(database: Database, scripts: Path) -> None:
-    """Migrate to the newest schema and make the counter's row. Raises SettingsError for a newer database."""
+async def migrate(database: Database, scripts: Path, serving_role: str | None = None) -> None:
+    """Migrate to the newest schema, make the counter's row, let another role work with it.
+
+    Raises SettingsError for a newer database, and for a role that is not there.
+    """
     async with database.engine.connect() as connection:
         await connection.execution_options(modelport_write=True)
         async with connection.begin():
             await connection.run_sync(_migrate, scripts, database.is_sqlite)
+            if serving_role and not database.is_sqlite:
+                await connection.run_sync(_grant, serving_role)
 
 
 async def check_schema(database: Database, scripts: Path) -> None:
@@ -131,3 +144,17 @@ def _migrate(connection: Connection, scripts: Path, is_sqlite: bool) -> None:
     command.upgrade(config, "head")
     if connection.execute(select(REVISION.c.id)).first() is None:
         connection.execute(insert(REVISION).values(id=1, n=0, incarnation=secrets.token_hex(16), pruned_through=0))
+
+
+def _grant(connection: Connection, role: str) -> None:
+    """Let a role that owns nothing work with the tables; to the audit trail it can only add."""
+    if connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).first() is None:
+        raise SettingsError(f"MODELPORT_DATABASE_ROLE: the database server has no role {role!r}; make it first")
+    quoted = connection.dialect.identifier_preparer.quote_identifier(role)
+    for statement in (
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {quoted}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}",
+        f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {quoted}",
+        f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {quoted}",
+    ):
+        connection.exec_driver_sql(statement)

@@ -1,4 +1,4 @@
-"""A write transaction: entity rows first, then the revision, then what carries it, the outbox last.
+"""A write transaction: entity rows first, what is told of them, the revision, then what carries it, the outbox last.
 
 Within a database commit order is revision order, without reuse (docs/propagation.md, rule 1). The counter's row
 is locked from take_revision() to the commit, so only short statements may follow it.
@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Executable, Table, insert, update
@@ -16,8 +17,10 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modelport_contracts.records import MAX_RECORD_BYTES, Change, Envelope, IndexEntry, Operation, Source
-from modelport_kit.database.tables import OUTBOX, REVISION
+from modelport_kit.audit import Event, audit_row
+from modelport_kit.database.tables import AUDIT, OUTBOX, REVISION
 from modelport_kit.errors import ApiError
+from modelport_kit.origin import Origin, origin_or_own
 
 CHUNK = 250
 """Rows or ids in one statement: databases limit the parameters of one, and its making occupies the event loop."""
@@ -58,6 +61,7 @@ class WriteTransaction:
         self._incarnation = ""
         self._changes: dict[str, tuple[Operation, bytes, tuple[IndexEntry, ...]]] = {}
         self._stamps: dict[Table, list[str]] = {}
+        self._audit: list[dict[str, Any]] = []
 
     async def execute(
         self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
@@ -110,14 +114,21 @@ class WriteTransaction:
         """Publish a record's removal with the commit."""
         self._changes[key] = ("delete", b"", ())
 
+    def tell(self, event: Event, origin: Origin | None = None) -> None:
+        """Add an event to the audit trail with the commit; without `origin` it is the request's that is served."""
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        self._audit.append(audit_row(event, self._source, origin or origin_or_own(self._source), moment))
+
     async def _stamp_rows(self) -> None:
         for table, ids in self._stamps.items():
             for start in range(0, len(ids), CHUNK):
                 chunk = ids[start : start + CHUNK]
                 await self.execute(update(table).where(table.c.id.in_(chunk)).values(revision=self._revision))
 
-    async def flush_outbox(self) -> None:
-        """Take the revision, stamp the rows that carry it, write the outbox: the last before the commit."""
+    async def finish(self) -> None:
+        """Write what was told, take the revision, stamp the rows that carry it, write the outbox: before the commit."""
+        for start in range(0, len(self._audit), CHUNK):
+            await self.execute(insert(AUDIT), self._audit[start : start + CHUNK])
         if not self._changes:
             return
         if self._revision is None:

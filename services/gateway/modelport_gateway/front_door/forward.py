@@ -11,7 +11,7 @@ import httpx
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from modelport_contracts.errors import REQUEST_ID_HEADER
+from modelport_contracts.errors import CLIENT_ADDRESS_HEADER, REQUEST_ID_HEADER
 from modelport_contracts.headers import CREDENTIALS, HOP_BY_HOP
 from modelport_kit.errors import AwayError, BadRequestError
 
@@ -70,6 +70,11 @@ def front_door_router() -> APIRouter:
     return router
 
 
+def _whom_it_serves(request: Request) -> list[tuple[str, str]]:
+    """Return the client's address as a header, for the audit trail."""
+    return [] if request.client is None else [(CLIENT_ADDRESS_HEADER, request.client.host)]
+
+
 def _forwarder(service: Service) -> Callable[..., Awaitable[Response]]:
     async def forward(
         request: Request, clients: Annotated[Mapping[Service, httpx.AsyncClient], Depends(_clients)]
@@ -82,7 +87,7 @@ def _forwarder(service: Service) -> Callable[..., Awaitable[Response]]:
         outgoing = client.build_request(
             request.method,
             client.base_url.copy_with(raw_path=target),
-            headers=forwarded_headers(request.headers.items()),
+            headers=[*forwarded_headers(request.headers.items()), *_whom_it_serves(request)],
             content=await request.body(),
         )
         try:

@@ -16,6 +16,7 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.errors import AlreadyExistsError, ConflictError
 from modelport_kit.lists import PageRequest
+from modelport_models.domain import audited
 from modelport_models.domain.records import model_record
 from modelport_models.store.common import Row, in_workspace, like_columns, lock_workspace, need, served_by
 from modelport_models.tables import MODEL
@@ -49,6 +50,7 @@ class ModelStore:
                 await lock_workspace(write.connection, workspace)
                 await write.execute(insert(MODEL).values(row))
                 write.put(record_key("model", workspace, body.name), *model_record(row, ()), row=(MODEL, row["id"]))
+                write.tell(audited.created("model", row))
         except IntegrityError:
             raise AlreadyExistsError("model", f"{workspace}/{body.name}", "PATCH") from None
         return Model.model_validate(row), write.revision
@@ -75,7 +77,7 @@ class ModelStore:
         """
         async with self._database.write() as write:
             await lock_workspace(write.connection, workspace)
-            row = await need(write.connection, MODEL, "model", workspace, name)
+            before = row = await need(write.connection, MODEL, "model", workspace, name)
             named = body.model_dump(mode="json", exclude_unset=True)
             if not named:
                 return (await _with_providers(write.connection, [row]))[0], row["revision"]
@@ -85,6 +87,7 @@ class ModelStore:
             serving = await served_by(write.connection, [(workspace, name)])
             rendered = model_record(row, serving.get((workspace, name), ()))
             write.put(record_key("model", workspace, name), *rendered, row=(MODEL, row["id"]))
+            write.tell(audited.updated("model", before, row))
             model = (await _with_providers(write.connection, [row]))[0]
         return model, write.revision
 
@@ -102,6 +105,7 @@ class ModelStore:
                 )
             await write.execute(delete(MODEL).where(MODEL.c.id == row["id"]))
             write.delete(record_key("model", workspace, name))
+            write.tell(audited.deleted("model", row))
         return write.revision
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modelport_contracts.records import record_key
 from modelport_kit.database.engine import Database
+from modelport_models.domain import audited
 from modelport_models.domain.records import provider_record
 from modelport_models.domain.verdict import ProbeState
 from modelport_models.store.catalog import replace_served
@@ -158,6 +159,8 @@ class ProbeStore:
                 serves = False
                 if result.entities is not None:
                     serves = await replace_served(write, row["id"], row["workspace"], result.entities, self._now())
+                if event := audited.probed(dict(row), visible.get("status", row["status"])):
+                    write.tell(event)
                 if row["status"] != visible.get("status", row["status"]):
                     rendered = provider_record({**row, **values})
                     key = record_key("provider", row["workspace"], row["name"])

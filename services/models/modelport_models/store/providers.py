@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,7 @@ from modelport_kit.database.query import fetch_page
 from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import AlreadyExistsError, UnprocessableError
 from modelport_kit.lists import PageRequest
+from modelport_models.domain import audited
 from modelport_models.domain.records import provider_record, unix_seconds
 from modelport_models.domain.served import MAX_SERVED, is_served_id, left_out_note
 from modelport_models.store.catalog import follow, replace_served
@@ -70,12 +71,13 @@ class ProviderStore:
             "updated_at": moment,
         }
         await write.execute(insert(PROVIDER).values(row))
-        return await self._publish(write, workspace, name)
+        write.tell(audited.created("provider", row))
+        return (await self._publish(write, workspace, name))[0]
 
-    async def _publish(self, write: WriteTransaction, workspace: str, name: str) -> Provider:
+    async def _publish(self, write: WriteTransaction, workspace: str, name: str) -> tuple[Provider, Row]:
         row = await need(write.connection, PROVIDER, "provider", workspace, name)
         write.put(record_key("provider", workspace, name), *provider_record(row), row=(PROVIDER, row["id"]))
-        return (await _with_served(write.connection, [row]))[0]
+        return (await _with_served(write.connection, [row]))[0], row
 
     async def get(self, workspace: str, name: str) -> tuple[Provider, int]:
         """Return a provider and its revision. Raises NotFoundError."""
@@ -101,21 +103,27 @@ class ProviderStore:
             await lock_workspace(write.connection, workspace)
             row = await find(write.connection, PROVIDER, workspace, name)
             if row is None:
-                return await self._insert(write, workspace, name, body), await _revision(write), True
-            values = _columns(body)
-            if "options" not in body.model_fields_set:
-                del values["options"]
-            values |= {
-                "updated_at": self._now(),
-                "generation": row["generation"] + 1,
-                "next_probe_at": 0,
-                "probe_claimed_until": 0,
-                "probe_failures": 0,
-                "failing_since": None,
-            }
-            await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
-            provider = await self._publish(write, workspace, name)
-        return provider, write.revision, False
+                provider = await self._insert(write, workspace, name, body)
+            else:
+                provider = await self._overwrite(write, row, body)
+        return provider, write.revision, row is None
+
+    async def _overwrite(self, write: WriteTransaction, row: Row, body: ProviderUpdate) -> Provider:
+        values = _columns(body)
+        if "options" not in body.model_fields_set:
+            del values["options"]
+        values |= {
+            "updated_at": self._now(),
+            "generation": row["generation"] + 1,
+            "next_probe_at": 0,
+            "probe_claimed_until": 0,
+            "probe_failures": 0,
+            "failing_since": None,
+        }
+        await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
+        provider, after = await self._publish(write, row["workspace"], row["name"])
+        write.tell(audited.updated("provider", row, after))
+        return provider
 
     async def set_status(self, workspace: str, name: str, body: ProviderStatusUpdate) -> tuple[Provider, int]:
         """Set what the body names of status, message and served models. Raises NotFoundError."""
@@ -134,9 +142,12 @@ class ProviderStore:
                 "probe_claimed_until": 0,
             }
             await write.execute(update(PROVIDER).where(PROVIDER.c.id == row["id"]).values(values))
+            served = await _count_served(write.connection, row["id"])
             if entities is not None:
                 await replace_served(write, row["id"], workspace, entities, self._now())
-            provider = await self._publish(write, workspace, name)
+            provider, after = await self._publish(write, workspace, name)
+            after = {**after, "served_models": served if entities is None else len(entities)}
+            write.tell(audited.updated("provider", {**row, "served_models": served}, after, "status"))
         return provider, write.revision
 
     async def delete(self, workspace: str, name: str) -> int:
@@ -151,6 +162,7 @@ class ProviderStore:
             await write.execute(delete(PROVIDER).where(PROVIDER.c.id == row["id"]))
             write.delete(record_key("provider", workspace, name))
             await follow(write, workspace, entities, self._now())
+            write.tell(audited.deleted("provider", row))
         return write.revision
 
 
@@ -158,9 +170,9 @@ def _columns(body: ProviderUpdate) -> dict[str, Any]:
     return body.model_dump(mode="json", exclude={"name"})
 
 
-async def _revision(write: WriteTransaction) -> int:
-    await write.flush_outbox()
-    return write.revision
+async def _count_served(connection: AsyncConnection, provider_id: str) -> int:
+    statement = select(func.count()).select_from(SERVED).where(SERVED.c.provider_id == provider_id)
+    return int((await connection.execute(statement)).scalar_one())
 
 
 def _entities(workspace: str, served: list[ServedModel]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from modelport_kit.database.engine import Database
 from modelport_kit.database.query import fetch_page
 from modelport_kit.errors import AlreadyExistsError
 from modelport_kit.lists import PageRequest
+from modelport_models.domain import audited
 from modelport_models.domain.records import virtual_model_record
 from modelport_models.store.catalog import follow
 from modelport_models.store.common import Row, find, in_workspace, like_columns, lock_workspace, need
@@ -56,6 +57,7 @@ class VirtualModelStore:
                 await write.execute(insert(VIRTUAL_MODEL).values(row))
                 key = record_key("virtual-model", workspace, body.name)
                 write.put(key, *virtual_model_record(row), row=(VIRTUAL_MODEL, row["id"]))
+                write.tell(audited.created("virtual-model", row))
         except IntegrityError:
             raise conflict from None
         return _virtual_model(row), write.revision
@@ -86,7 +88,7 @@ class VirtualModelStore:
         """
         async with self._database.write() as write:
             await lock_workspace(write.connection, workspace)
-            row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
+            before = row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
             named = body.model_dump(mode="json", exclude_unset=True)
             if not named:
                 return _virtual_model(row), row["revision"]
@@ -95,6 +97,7 @@ class VirtualModelStore:
             row = await need(write.connection, VIRTUAL_MODEL, "virtual model", workspace, name)
             key = record_key("virtual-model", workspace, name)
             write.put(key, *virtual_model_record(row), row=(VIRTUAL_MODEL, row["id"]))
+            write.tell(audited.updated("virtual-model", before, row))
         return _virtual_model(row), write.revision
 
     async def delete(self, workspace: str, name: str) -> int:
@@ -108,6 +111,7 @@ class VirtualModelStore:
             await write.execute(delete(VIRTUAL_MODEL).where(VIRTUAL_MODEL.c.id == row["id"]))
             write.delete(record_key("virtual-model", workspace, name))
             await follow(write, workspace, [name], self._now())
+            write.tell(audited.deleted("virtual-model", row))
         return write.revision
 
 

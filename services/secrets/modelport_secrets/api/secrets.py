@@ -3,23 +3,22 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from modelport_contracts.names import ANY_WORKSPACE
 from modelport_contracts.pages import Page
 from modelport_contracts.resources.secrets import Secret, SecretAccess, SecretCreate, SecretUpdate
-from modelport_kit.errors import AlreadyExistsError, NotFoundError
+from modelport_kit.database.audit import AuditTrail
+from modelport_kit.errors import AlreadyExistsError, ApiError, AwayError, NotFoundError
 from modelport_kit.http import page_reply, page_request, require, set_revision
 from modelport_kit.lean_route import LeanRoute
 from modelport_kit.lists import PageRequest
 from modelport_kit.service_tokens import TrustedCallers
+from modelport_secrets import domain
 from modelport_secrets.domain import SOURCE, check_writable
-from modelport_secrets.store import SecretStore
+from modelport_secrets.store import Revealed, SecretStore
 from modelport_secrets.workspaces import Workspaces
-
-logger = structlog.get_logger(__name__)
 
 PREFIX = "/apis/secrets/v2/workspaces/{workspace}/secrets"
 
@@ -30,6 +29,7 @@ class Parts:
 
     store: SecretStore
     workspaces: Workspaces
+    audit: AuditTrail
 
 
 async def _parts(request: Request) -> Parts:
@@ -107,26 +107,48 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
 
 
 def reveal_router(trusted: TrustedCallers) -> APIRouter:
-    """Make the route that reveals a value: for the gateway's own token, which the front door never uses."""
-    router = APIRouter(
-        prefix=PREFIX, tags=["secrets"], dependencies=[Depends(require(trusted, "reveal"))], route_class=LeanRoute
-    )
+    """Make the route that reveals a value: for the gateway's own token, which the front door never uses.
+
+    Each attempt is in the audit trail before it is answered; what cannot be told there is not revealed.
+    """
+    check = require(trusted, "reveal")
+
+    async def may_reveal(request: Request) -> None:
+        try:
+            await check(request)
+        except ApiError as error:
+            await _tell_refusal(request, error)
+            raise
+
+    router = APIRouter(prefix=PREFIX, tags=["secrets"], dependencies=[Depends(may_reveal)], route_class=LeanRoute)
 
     @router.get("/{name}/access", summary="Reveal a secret's value to the gateway", response_model=SecretAccess)
     async def access_secret(request: Request, workspace: str, name: str) -> Response:
         parts = await _parts(request)
-        looking = parts.workspaces.begin_looking(workspace)
-        revealed = await parts.store.reveal(workspace, name)
-        if await parts.workspaces.is_gone(workspace, revealed.workspace_id, looking):
-            raise NotFoundError("secret", f"{workspace}/{name}")
-        logger.info(
-            "revealed a secret",
-            caller=request.state.caller,
-            secret=f"{workspace}/{name}",
-            version=revealed.version,
-        )
+        try:
+            revealed = await _reveal(parts, workspace, name)
+        except ApiError as error:
+            await _tell_refusal(request, error)
+            raise
+        await parts.audit.tell(domain.revealed(workspace, name, revealed.version))
         response = JSONResponse({"name": name, "workspace": workspace, "value": revealed.value})
         set_revision(response, SOURCE, revealed.version)
         return response
 
     return router
+
+
+async def _reveal(parts: Parts, workspace: str, name: str) -> Revealed:
+    looking = parts.workspaces.begin_looking(workspace)
+    revealed = await parts.store.reveal(workspace, name)
+    if await parts.workspaces.is_gone(workspace, revealed.workspace_id, looking):
+        raise NotFoundError("secret", f"{workspace}/{name}")
+    return revealed
+
+
+async def _tell_refusal(request: Request, error: ApiError) -> None:
+    if isinstance(error, AwayError):  # nothing was decided, and the trail is most likely away too
+        return
+    parts = await _parts(request)
+    names = request.path_params
+    await parts.audit.tell(domain.not_revealed(names["workspace"], names["name"], error.code))

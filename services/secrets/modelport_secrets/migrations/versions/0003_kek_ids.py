@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "secrets_0003"
-down_revision = "secrets_0001"
+down_revision = "secrets_0002"
 
 
 def upgrade() -> None:
