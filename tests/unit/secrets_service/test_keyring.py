@@ -82,7 +82,9 @@ def test_a_file_of_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", " \n", "short", "A" * 42 + "==", "A" * 44, f"{new_kek()}\nshort", "ä" * 44, "A" * 43 + "= #"]
+    "content",
+    ["", " \n", "short", "A" * 42 + "==", "A" * 44, f"{new_kek()}\nshort", "ä" * 44, "A" * 43 + "= #"],
+    ids=["empty", "blank", "short", "31 bytes", "33 bytes", "second", "no base64", "more"],
 )
 def test_what_holds_no_key(tmp_path: Path, content: str) -> None:
     file = tmp_path / "kek"
