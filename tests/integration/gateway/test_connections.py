@@ -48,7 +48,7 @@ def keep_alive(value: str) -> bytes:
 
 
 async def test_idle_connections_expire(table: MemoryTable, upstream: ScriptedUpstream) -> None:
-    async with Gateway(table, pool_limits=PoolLimits(idle_http_s=0.2)) as gateway:
+    async with Gateway(table, pool_limits=PoolLimits(idle_http_s=1.5)) as gateway:
         assert (await exchange(gateway.url, GET)).status == 200
         assert upstream.open_connections == 1
         await eventually(lambda: upstream.open_connections == 0, 10)
