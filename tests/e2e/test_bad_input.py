@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, register
 from modelport_testing.upstreams import Upstream
 
-CANARY = "sk-canary-of-bad-input-8d21"
+CANARY = canary(Kind.PROVIDER, "sk-bad-input-")
 
 SECRETS = "/apis/secrets/v2/workspaces/{ws}/secrets"
 PROVIDERS = "/apis/models/v2/workspaces/{ws}/providers"

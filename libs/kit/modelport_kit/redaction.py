@@ -119,7 +119,8 @@ class HeldValues:
 
     def __init__(self) -> None:
         self._runs: Counter[int] = Counter()
-        self._ends: set[weakref.ref[Any]] = set()
+        self._ends: dict[int, weakref.ref[Any]] = {}
+        """By their own id: a reference is as equal and as hashable as what it refers to."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -145,13 +146,14 @@ class HeldValues:
         self._runs.update(digests)
 
         def forget(end: "weakref.ref[Any]") -> None:
-            self._ends.discard(end)
+            del self._ends[id(end)]
             self._runs.subtract(digests)
             for digest in digests:
                 if self._runs[digest] <= 0:
                     del self._runs[digest]
 
-        self._ends.add(weakref.ref(holder, forget))
+        end = weakref.ref(holder, forget)
+        self._ends[id(end)] = end
 
     def redact(self, text: str) -> str:
         """Replace each run of a value that is held."""

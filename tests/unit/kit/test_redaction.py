@@ -3,6 +3,7 @@
 import gc
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -149,8 +150,9 @@ def test_a_loop_and_a_representation_that_fails() -> None:
     assert shown == {"event": "a record could not be redacted and is left out: RuntimeError", "level": "info"}
 
 
+@dataclass
 class Holder:
-    pass
+    """Equal to each other, and without a hash."""
 
 
 def test_a_value_is_redacted_as_long_as_its_holder_is_there() -> None:
