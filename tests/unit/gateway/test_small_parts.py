@@ -14,6 +14,7 @@ from modelport_gateway.parse.head import parse_request_head
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
 from modelport_gateway.prepare.target import Target
 from modelport_gateway.relay.cors import is_allowed
+from modelport_kit.redaction import redact_text
 from modelport_kit.service_get import ServiceGet
 from modelport_testing.gateway_harness import MemoryTable
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
@@ -207,6 +208,16 @@ async def test_a_deleted_secret_s_value_is_forgotten_by_all_who_hold_it(hides: b
         mark(table, 1)
         await secrets.get("ws", "key")
     assert len(service.requests) == 2
+
+
+def test_logs_know_a_value_for_as_long_as_it_is_there() -> None:
+    value = SecretValue("no-shape-of-its-own-1", 1)
+    other = SecretValue("no-shape-of-its-own-1", 1)
+    assert redact_text("it said no-shape-of-its-own-1") == "it said [redacted]"
+    del value
+    assert redact_text("it said no-shape-of-its-own-1") == "it said [redacted]"
+    del other
+    assert redact_text("it said no-shape-of-its-own-1") == "it said no-shape-of-its-own-1"
 
 
 async def test_many_waiters_make_one_fetch() -> None:
