@@ -85,6 +85,7 @@ def test_get_url_in_all_its_forms(
 def test_wait_tells_what_is_wrong_and_gives_up_in_time(
     terminal: Terminal, client: Modelport, openai_upstream: Upstream
 ) -> None:
+    openai_upstream.may_get(WRONG_KEY)
     client.secrets.create(name="wrong-key", value=WRONG_KEY)
     client.inference.providers.create(name="openai", host_url=openai_upstream.host_url, api_key_secret_name="wrong-key")
     done = terminal.nemo("wait", "inference", "provider", "openai", "--timeout", "3")
@@ -149,6 +150,7 @@ def test_a_virtual_model_made_before_its_target(
 def test_deleting_a_secret_names_the_providers_that_lose_it(
     terminal: Terminal, client: Modelport, openai_upstream: Upstream
 ) -> None:
+    openai_upstream.may_get(WRONG_KEY)
     for key in ("used-key", "other-key"):
         client.secrets.create(name=key, value=WRONG_KEY)
         client.inference.providers.create(

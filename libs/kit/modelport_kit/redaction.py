@@ -8,7 +8,7 @@ import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from structlog.typing import EventDict, WrappedLogger
@@ -28,8 +28,25 @@ _SECRET_NAME: Final = re.compile(rf"(?:{_NAME_WORDS}|kek)$", re.IGNORECASE)
 _Replace = str | Callable[[re.Match[str]], str]
 
 
-def _rule(hints: str, pattern: str, replace: _Replace = REDACTED, flags: int = 0) -> tuple[list[str], Any, _Replace]:
-    return hints.split(), re.compile(pattern, flags), replace
+class _Rule(NamedTuple):
+    hints: list[str]
+    """One of them is in every text that the rule matches, in lower case."""
+    lowered: re.Pattern[str] | None
+    """Whether it matches where case does not matter: ten times as fast as to search without regard to case."""
+    pattern: re.Pattern[str]
+    replace: _Replace
+
+    def apply(self, text: str, lowered: str) -> str:
+        if not any(hint in lowered for hint in self.hints):
+            return text
+        if self.lowered is not None and self.lowered.search(lowered) is None:
+            return text
+        return self.pattern.sub(self.replace, text)
+
+
+def _rule(hints: str, pattern: str, replace: _Replace = REDACTED, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
+    lowered = re.compile(pattern, flags & ~re.IGNORECASE) if flags & re.IGNORECASE else None
+    return _Rule(hints.split(), lowered, re.compile(pattern, flags), replace)
 
 
 _KEEP_NAME: Final = rf"\g<name>{REDACTED}"
@@ -101,12 +118,11 @@ _RULES: Final = (
         r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?)",
     ),
 )
-_HINTS: Final = sorted({hint for hints, _, _ in _RULES for hint in hints})
+_HINTS: Final = sorted({hint for rule in _RULES for hint in rule.hints})
 _GATE: Final = re.compile(
-    "|".join(re.escape(hint) for hint in _HINTS if not any(other in hint for other in _HINTS if other != hint)),
-    re.IGNORECASE,
+    "|".join(re.escape(hint) for hint in _HINTS if not any(other in hint for other in _HINTS if other != hint))
 )
-"""What any rule needs; most text has nothing of it, and one look says so."""
+"""What any rule needs, in lower case; most text has nothing of it, and one look says so."""
 _RUN: Final = re.compile(rf"[A-Za-z0-9_-]{{{_SHORTEST_RUN},}}")
 
 
@@ -177,11 +193,10 @@ held: Final = HeldValues()
 
 def redact_text(text: str, values: HeldValues = held) -> str:
     """Return `text` without what is a secret by its shape, by the name before it, or by its value."""
-    if _GATE.search(text) is not None:
-        lowered = text.lower()
-        for hints, pattern, replace in _RULES:
-            if any(hint in lowered for hint in hints):
-                text = pattern.sub(replace, text)
+    lowered = text.lower()
+    if _GATE.search(lowered) is not None:
+        for rule in _RULES:
+            text = rule.apply(text, lowered)
     return values.redact(text)
 
 

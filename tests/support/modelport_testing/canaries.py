@@ -240,7 +240,7 @@ class Outcome:
         for path in folder.glob("searched-*.json"):
             searched.update(json.loads(path.read_text()))
         file = folder / "found.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = dict.fromkeys(file.read_text().splitlines()) if file.exists() else {}
         return cls(searched, [json.loads(line) for line in lines], whole)
 
     @property

@@ -84,6 +84,10 @@ class Upstream:
         if key is not None:
             self._keys.add(key)
 
+    def may_get(self, key: str) -> None:
+        """Say that a test gives the platform a wrong key for this provider, who will be sent it."""
+        self._keys.add(key)
+
     def search(self) -> None:
         """Look for canaries in what it was sent; its own keys may be there, in headers."""
         for request in self.requests:
