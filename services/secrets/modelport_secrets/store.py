@@ -205,7 +205,7 @@ class SecretStore:
                 current = await self._unseal(row)
             except UnsealError as error:
                 # its value is known, so it is sealed anew
-                logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
+                logger.error("a secret cannot be opened", secret_name=f"{workspace}/{name}", reason=str(error))
         if row is not None and current == value and (value is not None or row.ciphertext is None):
             return
         key = await self._keyring.new_data_key() if value is not None else None

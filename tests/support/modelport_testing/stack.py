@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelport_cli.stack.datadir import open_data_folder, write_private
-from modelport_cli.stack.keys import SCOPES
+from modelport_cli.stack.keys import NATS_USERS, SCOPES
 from modelport_testing.canaries import Kind, canary, hunt
 from modelport_testing.polling import eventually_sync
 from modelport_testing.servers import search_keys
@@ -153,8 +153,9 @@ def _give_canaries(data_dir: Path) -> None:
     try:
         for caller in SCOPES:
             write_private(folder.keys / f"{caller}.token", canary(Kind.SERVICE) + "\n")
-        for server in ("nats", "valkey"):
-            write_private(folder.keys / f"{server}.password", canary(Kind.PASSWORD) + "\n")
+        for user in NATS_USERS:
+            write_private(folder.keys / f"nats-{user}.password", canary(Kind.PASSWORD, "mp_") + "\n")
+        write_private(folder.keys / "valkey.password", canary(Kind.PASSWORD) + "\n")
     finally:
         folder.close()
 
