@@ -89,7 +89,9 @@ async def test_nats_and_valkey(hunting: Hunt, tmp_path: Path) -> None:
 def test_postgresql(hunting: Hunt, postgres: PostgresServer) -> None:
     for column, value in (("text", f"'{canary(Kind.PROVIDER)}'"), ("bytea", f"'x {canary(Kind.PROVIDER)}'::bytea")):
         name = postgres.create_database("canaries")
-        postgres.run("psql", "-q", "-c", f"CREATE TABLE t (c {column}); INSERT INTO t VALUES ({value})", database=name)
+        postgres.run(
+            "psql", "-q", "-c", f"CREATE TABLE t (c {column}); INSERT INTO t VALUES ({value})", url=postgres.url(name)
+        )
         assert found(hunting) == set()
         postgres.drop_database(name)
         assert found(hunting) == {Place.POSTGRESQL}
