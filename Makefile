@@ -25,6 +25,8 @@ install: $(VENV)/installed-runtime  ## install it into .venv without running it
 # Three at a time on two cores: a third of a test's time is waiting. The hundreds of processes that they start need not
 # compile our modules each, where the environment says that compiled ones be not kept.
 test: export PYTHONDONTWRITEBYTECODE =
+# With ARGS only a part runs, which need not leave something in each place that is searched for canaries.
+test: export MODELPORT_CANARIES_WHOLE = $(if $(ARGS),,1)
 test: $(VENV)/installed-dev postgres  ## run all tests on real servers; ARGS="-k name" passes options to pytest
 	@$(BIN)/python -m pytest -n 3 -m "not published_client and not compose" --durations=25 $(ARGS)
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from modelport_testing.canaries import hunt
 from modelport_testing.postgres import PostgresServer, start_postgres
 from modelport_testing.servers import NatsServer, ValkeyServer, start_nats, start_valkey
 from modelport_testing.stack import LocalStack, local_stack
 
 # A shell that starts `make test` in the background has it ignore Ctrl-C, and all that it starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["modelport_testing.canary_plugin"]
 
 
 @pytest.fixture
@@ -51,11 +54,16 @@ def database_server(request: pytest.FixtureRequest) -> PostgresServer | None:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, database_server: PostgresServer | None, tmp_path: Path) -> str:
+def database_url(
+    request: pytest.FixtureRequest, database_server: PostgresServer | None, tmp_path: Path
+) -> Iterator[str]:
     """The URL of an empty database of this test's own, on `database_server`."""
     if database_server is None:
-        return f"sqlite+aiosqlite:///{tmp_path / 'database.db'}"
-    return str(request.getfixturevalue("postgres_url"))
+        yield f"sqlite+aiosqlite:///{tmp_path / 'database.db'}"
+        for path in tmp_path.glob("database.db*"):
+            hunt().files(path)
+    else:
+        yield str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import own_workspace, simulated_providers
 from modelport_testing.providers import Style
 from modelport_testing.stack import LocalStack
@@ -43,10 +44,12 @@ def workspace(base_url: str, upstreams: dict[Style, Upstream]) -> Iterator[str]:
 
 @pytest.fixture
 def client(base_url: str, workspace: str) -> Iterator[Modelport]:
-    with Modelport(base_url, workspace) as client:
+    with Modelport(base_url, workspace, api_key=canary(Kind.CLIENT)) as client:
         yield client
 
 
 @pytest.fixture
 def terminal(tmp_path: Path, base_url: str, workspace: str) -> Terminal:
-    return Terminal(tmp_path / "home", base_url, workspace=workspace)
+    return Terminal(
+        tmp_path / "home", base_url, workspace=workspace, environment={"NMP_ACCESS_TOKEN": canary(Kind.CLIENT)}
+    )

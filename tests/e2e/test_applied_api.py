@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from modelport import Modelport, NotFoundError
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, gateway_urls, own_workspace
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
@@ -18,6 +19,7 @@ from modelport_testing.services import error_of
 from modelport_testing.stack import LocalStack
 from modelport_testing.upstreams import Upstream, start_upstream
 
+KEYS = [canary(Kind.PROVIDER, "sk-1-"), canary(Kind.PROVIDER, "sk-2-")]
 NO_ONE = {"name": "nobody", "host_url": "http://127.0.0.1:9"}
 
 
@@ -116,12 +118,12 @@ def test_every_write_of_a_virtual_model_and_a_model(user: User) -> None:
 
 
 def test_every_write_of_a_secret(user: User, upstream: Upstream) -> None:
-    revision = user.write("POST", "secrets", "secrets", {"name": "key", "value": "sk-1"})
+    revision = user.write("POST", "secrets", "secrets", {"name": "key", "value": KEYS[0]})
     assert user.applied("secret/key", revision) == "present"
     provider = {"name": "keyed", "host_url": upstream.host_url, "api_key_secret_name": "key"}
     user.applied("provider/keyed", user.write("POST", "models", "providers", provider))
     assert user.all_say("provider/keyed/-/v1/echo") == {200}
-    for change in ({"value": "sk-2"}, {"description": "same value"}):
+    for change in ({"value": KEYS[1]}, {"description": "same value"}):
         assert user.applied("secret/key", user.write("PATCH", "secrets", "secrets/key", change)) == "present"
     assert user.applied("secret/key", user.write("DELETE", "secrets", "secrets/key")) == "absent"
     assert user.all_say("provider/keyed/-/v1/echo") == {424}
@@ -198,7 +200,7 @@ def test_who_hangs_up_is_not_waited_for(user: User, shared_stack: LocalStack) ->
 
 def test_the_client_library(shared_stack: LocalStack, workspace: str) -> None:
     with Modelport(shared_stack.base_url, workspace) as client:
-        client.secrets.create(name="key", value="sk-1")
+        client.secrets.create(name="key", value=KEYS[0])
         found = client.inference.gateway.applied("secret", "key", wait=20)
         assert found.state == "present"
         with pytest.raises(NotFoundError):

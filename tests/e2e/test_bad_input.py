@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, register
 from modelport_testing.upstreams import Upstream
 
-CANARY = "sk-canary-of-bad-input-8d21"
+CANARY = canary(Kind.PROVIDER, "sk-bad-input-")
 
 SECRETS = "/apis/secrets/v2/workspaces/{ws}/secrets"
 PROVIDERS = "/apis/models/v2/workspaces/{ws}/providers"
@@ -80,7 +81,8 @@ def check_error(reply: httpx.Response, status: int, names: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "names"),
     BAD_BODIES,
-    ids=[f"{path.rpartition('/')[2]} {json.dumps(body)[:50]}" for path, body, _, _ in BAD_BODIES],
+    # A test's name must be the same in each of a run's processes, and the canary is not.
+    ids=[f"{url.rpartition('/')[2]} {json.dumps(body).replace(CANARY, 'KEY')[:50]}" for url, body, _, _ in BAD_BODIES],
 )
 def test_a_bad_body(path: str, body: Any, status: int, names: str, http: httpx.Client, workspace: str) -> None:
     url = path.format(ws=workspace)

@@ -7,13 +7,14 @@ import httpx
 import pytest
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, gateway_urls, own_workspace, register, simulated_providers
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
 from modelport_testing.stack import LocalStack, local_stack
 from modelport_testing.upstreams import Upstream, start_upstream
 
-SECOND_KEY = "sk-the-second-key-of-this-provider"
+SECOND_KEY = canary(Kind.PROVIDER, "sk-second-")
 
 
 @pytest.fixture(scope="module", params=["near cache", "literal reads"])
@@ -125,8 +126,8 @@ def test_a_changed_key_is_used_by_every_gateway(
     client.secrets.update("openai-key", value=SECOND_KEY)
     gateways.all_answer(200, echo(gateways))
     # And another secret altogether.
-    upstream.key = "sk-third"
-    client.secrets.create(name="other-key", value="sk-third")
+    third = upstream.key = canary(Kind.PROVIDER, "sk-third-")
+    client.secrets.create(name="other-key", value=third)
     client.inference.providers.update("openai", host_url=upstream.host_url, api_key_secret_name="other-key")
     gateways.all_answer(200, echo(gateways))
 

@@ -4,11 +4,13 @@ import json
 import time
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, own_workspace, register
 from modelport_testing.providers import Style
 from modelport_testing.terminal import Terminal
 from modelport_testing.upstreams import Upstream
 
+WRONG_KEY = canary(Kind.PROVIDER, "sk-wrong-")
 TOKEN_INTERVAL_S = 0.1
 
 
@@ -83,14 +85,15 @@ def test_get_url_in_all_its_forms(
 def test_wait_tells_what_is_wrong_and_gives_up_in_time(
     terminal: Terminal, client: Modelport, openai_upstream: Upstream
 ) -> None:
-    client.secrets.create(name="wrong-key", value="sk-not-the-right-one")
+    openai_upstream.may_get(WRONG_KEY)
+    client.secrets.create(name="wrong-key", value=WRONG_KEY)
     client.inference.providers.create(name="openai", host_url=openai_upstream.host_url, api_key_secret_name="wrong-key")
     done = terminal.nemo("wait", "inference", "provider", "openai", "--timeout", "3")
     assert done.code == 1
     assert "ERROR" in done.err
     assert "wrong-key" in done.err
     assert "Traceback" not in done.err
-    assert "sk-not-the-right-one" not in done.err + done.out
+    assert WRONG_KEY not in done.err + done.out
     missing = terminal.nemo("wait", "inference", "provider", "nobody", "--timeout", "3")
     assert missing.code == 1
     assert "nobody" in missing.err
@@ -147,8 +150,9 @@ def test_a_virtual_model_made_before_its_target(
 def test_deleting_a_secret_names_the_providers_that_lose_it(
     terminal: Terminal, client: Modelport, openai_upstream: Upstream
 ) -> None:
+    openai_upstream.may_get(WRONG_KEY)
     for key in ("used-key", "other-key"):
-        client.secrets.create(name=key, value="sk-simulated")
+        client.secrets.create(name=key, value=WRONG_KEY)
         client.inference.providers.create(
             name=f"with-{key}", host_url=openai_upstream.host_url, api_key_secret_name=key
         )

@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from modelport import AsyncModelport, Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, register
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
@@ -14,7 +15,7 @@ from modelport_testing.upstreams import Upstream
 
 MODEL = "claude-of-a-test"
 """The package warns of real models that are near their end."""
-CLIENTS_OWN_KEY = "sk-of-the-application-not-the-provider"
+CLIENTS_OWN_KEY = canary(Kind.CLIENT, "sk-")
 
 
 def assert_own_key_stayed(*upstreams: Upstream) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from modelport import Modelport, ModelportError
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, register
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
@@ -19,7 +20,7 @@ from modelport_testing.stack import LocalStack, local_stack
 from modelport_testing.upstreams import Upstream, start_upstream
 
 PAUSE_S = 3.0
-KEY = "sk-known-key-4f1c9a"
+KEY = canary(Kind.PROVIDER, "sk-known-")
 
 
 @pytest.fixture(scope="module")

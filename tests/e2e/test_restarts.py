@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.journeys import GATEWAY, register
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
@@ -89,7 +90,7 @@ def test_the_built_in_key_may_come_later_and_change(tmp_path: Path, nvidia_upstr
         assert getattr(refused.value, "status_code", None) == 403
 
     assert nvidia_upstream.key is not None
-    for key in (nvidia_upstream.key, "nvapi-another-key-of-the-same"):
+    for key in (nvidia_upstream.key, canary(Kind.PROVIDER, "nvapi-another-")):
         nvidia_upstream.key = key
         stack = LocalStack(tmp_path / "data", tmp_path / "console.txt", environment={"NGC_API_KEY": key, **QUICK})
         with started(stack) as client:

@@ -1,31 +1,19 @@
 """No key that was ever given to a platform is in any of its files, its output, or an answer to anybody."""
 
-import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
 from modelport import Modelport
+from modelport_testing.canaries import Kind, Place, canary, hunt, spellings
 from modelport_testing.journeys import GATEWAY, register, simulated_providers
 from modelport_testing.polling import eventually_sync
 from modelport_testing.stack import LocalStack
 from modelport_testing.terminal import Terminal
 
-ROTATED = "sk-rotated-0b5e44c9aa71"
-IN_BAD_BODY = "sk-in-a-bad-body-77120f"
-NGC = "nvapi-of-the-environment-5512ab"
-
-
-def spellings(secret: str) -> Iterator[bytes]:
-    """The forms in which a value may have been written down."""
-    raw = secret.encode()
-    yield raw
-    yield raw.hex().encode()
-    for shift in range(3):
-        # Base64 of the middle of it, wherever it stands within what was encoded.
-        yield base64.b64encode(b"\0" * shift + raw)[4 : (len(raw) + shift) // 3 * 4]
-    yield raw.decode().encode("utf-16-le")
+ROTATED = canary(Kind.PROVIDER, "sk-rotated-")
+IN_BAD_BODY = canary(Kind.PROVIDER, "sk-in-a-bad-body-")
+NGC = canary(Kind.PROVIDER, "nvapi-of-the-environment-")
 
 
 def files_holding(root: Path, secrets: list[str]) -> list[str]:
@@ -102,12 +90,15 @@ def use_everything(client: Modelport, terminal: Terminal) -> list[str]:
 
 def test_no_key_is_written_down_anywhere(tmp_path: Path) -> None:
     environment = {"NGC_API_KEY": NGC, "MODELPORT_LOG_LEVEL": "debug", "MODELPORT_LAME_DUCK_S": "0"}
+    searched = hunt().searched[f"{Place.VALKEY} bytes"]
     stack = LocalStack(tmp_path / "data", tmp_path / "console.txt", environment=environment)
     try:
         stack.start()
         with Modelport(stack.base_url) as client:
             given = use_everything(client, Terminal(tmp_path / "home", stack.base_url))
         assert files_holding(stack.data_dir, given) == []
+        stack.search_keys()
+        assert hunt().searched[f"{Place.VALKEY} bytes"] > searched, "Valkey could not be looked into"
         assert stack.stop() == 0
     finally:
         stack.close()

@@ -13,6 +13,7 @@ import pytest
 
 from modelport import Modelport
 from modelport_gateway.sync.snapshot_file import Snapshot, SnapshotFile
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.gateways import GatewayProcess
 from modelport_testing.journeys import GATEWAY
 from modelport_testing.metrics import scrape
@@ -23,7 +24,8 @@ from modelport_testing.servers import ValkeyServer, start_valkey
 from modelport_testing.services import Services, start_services
 from modelport_testing.upstreams import Upstream, start_upstream
 
-UPSTREAM_KEY = "sk-snapshot-canary-8c1d"
+UPSTREAM_KEY = canary(Kind.PROVIDER, "sk-snapshot-")
+ROTATED = canary(Kind.PROVIDER, "sk-rotated-")
 KEY = os.urandom(32)
 NAME = "gateway-1"
 OPENAI, GONE = "provider/openai/-/", "provider/gone/-/"
@@ -164,9 +166,9 @@ def test_what_was_in_use_before_a_restart_stays_in_the_file(platform: Platform) 
     both = {"secret/default/gone-key", "secret/default/openai-key"}
     eventually_sync(lambda: both <= platform.in_file(), 20)
     with Modelport(gateway.url) as client:
-        client.secrets.update("openai-key", value="sk-rotated")
+        client.secrets.update("openai-key", value=ROTATED)
     rotated = "secret/default/openai-key"
-    eventually_sync(lambda: platform.read().secrets[rotated].value == "sk-rotated", 20, ignoring=(KeyError,))
+    eventually_sync(lambda: platform.read().secrets[rotated].value == ROTATED, 20, ignoring=(KeyError,))
     gateway.kill()
     reply = platform.services.client("secrets").delete("/apis/secrets/v2/workspaces/default/secrets/gone-key")
     assert reply.status_code in {200, 204}, reply.text

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from modelport_kit.redaction import redact_text
 from modelport_kit.settings import ServiceSettings, SettingsError
 
 logger = structlog.get_logger(__name__)
@@ -217,7 +218,7 @@ def run_service(start: Callable[[], Coroutine[Any, Any, None]], *, name: str, ev
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(start())
     except SettingsError as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(redact_text(f"{name}: {error}\n"))
         sys.exit(os.EX_CONFIG)
     except KeyboardInterrupt:
         sys.exit(130)

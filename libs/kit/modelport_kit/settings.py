@@ -4,10 +4,11 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from modelport_contracts.egress import EgressAllow
+from modelport_kit.redaction import held
 
 
 class SettingsError(Exception):
@@ -96,7 +97,7 @@ def _listen(host: str, port: int, variables: str) -> socket.socket:
 def load(settings: type[ServiceSettings], **overrides: Any) -> Any:
     """Read settings from the environment. Raises SettingsError naming each variable that is wrong."""
     try:
-        return settings(**overrides)
+        loaded = settings(**overrides)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         problems = (
@@ -104,10 +105,17 @@ def load(settings: type[ServiceSettings], **overrides: Any) -> Any:
             for item in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError("; ".join(problems)) from None
+    # what they hold of secrets is redacted in logs from here on
+    for _, value in loaded:
+        if isinstance(value, SecretStr):
+            held.keep(value.get_secret_value())
+        elif isinstance(value, str):
+            held.keep_password(value)
+    return loaded
 
 
 def read_secret_file(path: Path | None, variable: str) -> str:
-    """Read a one-line secret from a file. Raises SettingsError naming `variable`, never the content."""
+    """Read a one-line secret from a file; no log shows it. Raises SettingsError naming `variable`, not the content."""
     if path is None:
         raise SettingsError(f"{variable} is not set")
     try:
@@ -117,4 +125,5 @@ def read_secret_file(path: Path | None, variable: str) -> str:
         raise SettingsError(f"{variable}: cannot read {path}: {reason}") from None
     if not text:
         raise SettingsError(f"{variable}: {path} is empty")
+    held.keep(text)
     return text

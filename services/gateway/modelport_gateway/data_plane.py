@@ -13,7 +13,7 @@ import structlog
 
 from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import record_key
-from modelport_gateway.account.access_log import AccessLog, safe
+from modelport_gateway.account.access_log import AccessLog, safe_path
 from modelport_gateway.account.clock import Clock, Ticker
 from modelport_gateway.account.metrics import DataPlaneMetrics, PlaneState
 from modelport_gateway.admit.admission import Limits, admit
@@ -171,7 +171,7 @@ class DataPlane:
             route = self._routes[route_part] = parse_route_part(route_part)
         listing = listing_request(head.method, tail, query) if route.kind is OPENAI else None
         tail, query = decode_tail(tail, query)
-        return Call(route, tail, query, listing=listing, logged_path=safe(route.path + tail))
+        return Call(route, tail, query, listing=listing, logged_path=safe_path(route.path + tail))
 
     def begin(self, exchange: Exchange) -> None:
         """Serve a request: at once if nothing has to be waited for, else in a task."""

@@ -108,7 +108,7 @@ async def _renew(
         elif isinstance(outcome, AwayError):
             away = outcome
         elif isinstance(outcome, UnsealError):
-            logger.error("a secret cannot be opened", secret=stored.place, reason=str(outcome))
+            logger.error("a secret cannot be opened", secret_name=stored.place, reason=str(outcome))
         else:
             raise outcome
     return renewed, away

@@ -22,6 +22,7 @@ from modelport_kit.database.write import WriteTransaction
 from modelport_kit.errors import AlreadyExistsError, ApiError, NotFoundError
 from modelport_kit.lists import PageRequest
 from modelport_kit.origin import Origin
+from modelport_kit.redaction import held
 from modelport_secrets import domain
 from modelport_secrets.keyring import Keyring
 from modelport_secrets.sealing import DataKey, UnsealError, WrappedKey, seal, unseal
@@ -37,13 +38,16 @@ _REVEALED = select(*(SECRET.c[name] for name in _SEALED)).where(
 _FIELDS = {name: SECRET.c[name] for name in ("name", "workspace", "description", "created_at", "updated_at")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Revealed:
     """A value, its version, and the workspace it was stored in (None: a built-in secret)."""
 
     value: str
     version: int
     workspace_id: str | None
+
+    def __post_init__(self) -> None:
+        held.hold(self, self.value)
 
     def __repr__(self) -> str:
         return f"Revealed(version={self.version})"
@@ -176,7 +180,7 @@ class SecretStore:
         try:
             return Revealed(await self._unseal(row), row.revision, row.workspace_id)
         except UnsealError as error:
-            logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
+            logger.error("a secret cannot be opened", secret_name=f"{workspace}/{name}", reason=str(error))
             raise ApiError(500, "secret_unreadable", f"secret {workspace}/{name} cannot be opened: {error}") from None
 
     async def _unseal(self, row: Row[Any]) -> str:
@@ -201,7 +205,7 @@ class SecretStore:
                 current = await self._unseal(row)
             except UnsealError as error:
                 # its value is known, so it is sealed anew
-                logger.error("a secret cannot be opened", secret=f"{workspace}/{name}", reason=str(error))
+                logger.error("a secret cannot be opened", secret_name=f"{workspace}/{name}", reason=str(error))
         if row is not None and current == value and (value is not None or row.ciphertext is None):
             return
         key = await self._keyring.new_data_key() if value is not None else None

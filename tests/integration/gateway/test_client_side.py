@@ -231,6 +231,10 @@ async def test_the_access_log_holds_no_query_and_no_credential(gateway: Gateway,
     assert (record["status"], record["provider"], record["in"], record["out"]) == (200, "default/openai", 0, 15)
     assert made is not None
     assert record["id"] == made.decode()
+    # Also where the query is part of an encoded path, and where the request is refused before it is read so far.
+    for target in (ROUTE + "v1%2Fx%3Fkey=canary", ROUTE + "v1%2F..%2Fx%3Fkey%3Dcanary", "http://u:canary@h/x%3fcanary"):
+        await exchange(gateway.url, build_request("GET", target))
+    await eventually(lambda: gateway.access_log.count(b"\n") >= 3, 5)
     assert b"canary" not in gateway.access_log
 
 

@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 import pytest
 
 from modelport_contracts.records import ProviderRecord, SecretRecord
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.gateway_harness import BASE, Gateway, MemoryTable
 from modelport_testing.polling import eventually
 from modelport_testing.raw_client import RawClient, RawResponse, build_request
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
 
-GET = build_request("GET", f"{BASE}/provider/openai/-/x", "Authorization: Bearer client-key")
+ONE, TWO = canary(Kind.PROVIDER, "sk-one-"), canary(Kind.PROVIDER, "sk-two-")
+TOKEN = canary(Kind.SERVICE)
+GET = build_request("GET", f"{BASE}/provider/openai/-/x", f"Authorization: Bearer {canary(Kind.CLIENT)}")
 
 
 @dataclass
 class Vault:
     """What the secrets service knows."""
 
-    value: str | None = "sk-one"
+    value: str | None = ONE
     version: int = 1
     is_away: bool = False
     is_unreadable: bool = False
@@ -94,7 +97,7 @@ async def service(vault: Vault) -> AsyncIterator[ScriptedUpstream]:
 
 @pytest.fixture
 async def gateway(table: MemoryTable, service: ScriptedUpstream) -> AsyncIterator[Gateway]:
-    async with Gateway(table, secrets_url=service.url) as running:
+    async with Gateway(table, secrets_url=service.url, service_token=TOKEN) as running:
         yield running
 
 
@@ -111,11 +114,11 @@ async def test_the_key_is_fetched_once_and_sent(gateway: Gateway, upstream: Scri
     async with await RawClient.connect(gateway.url) as client:
         for _ in range(5):
             assert (await ask(client)).status == 200
-            assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+            assert upstream.last.values("authorization") == [f"Bearer {ONE}".encode()]
     assert len(vault.asked) == 1
     assert vault.asked[0].target == b"/apis/secrets/v2/workspaces/default/secrets/key/access"
-    assert vault.asked[0].values("x-modelport-service-token") == [b"service-token"]
-    assert b"sk-one" not in gateway.access_log
+    assert vault.asked[0].values("x-modelport-service-token") == [TOKEN.encode()]
+    assert ONE.encode() not in gateway.access_log
 
 
 async def test_the_header_is_the_provider_s_own(
@@ -126,7 +129,7 @@ async def test_the_header_is_the_provider_s_own(
     async with await RawClient.connect(gateway.url) as client:
         await client.send(request)
         assert (await client.read_response()).status == 200
-    assert upstream.last.values("x-special-key") == [b"token=sk-one!"]
+    assert upstream.last.values("x-special-key") == [f"token={ONE}!".encode()]
     assert upstream.last.values("authorization") == []
 
 
@@ -135,11 +138,11 @@ async def test_a_rotated_key_is_sent_from_the_next_request_on(
 ) -> None:
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
-        vault.value, vault.version = "sk-two", 2
+        vault.value, vault.version = TWO, 2
         mark(table, 2)
         for _ in range(3):
             assert (await ask(client)).status == 200
-            assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+            assert upstream.last.values("authorization") == [f"Bearer {TWO}".encode()]
     assert len(vault.asked) == 2
 
 
@@ -166,7 +169,7 @@ async def test_the_old_key_serves_after_a_rotation_while_the_service_is_away(
         vault.is_away = True
         for _ in range(3):
             assert (await ask(client)).status == 200
-            assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+            assert upstream.last.values("authorization") == [f"Bearer {ONE}".encode()]
     assert len(vault.asked) == 2
 
 
@@ -176,9 +179,9 @@ async def test_a_value_older_than_its_marker_is_not_taken(
     mark(table, 2)
     async with await RawClient.connect(gateway.url) as client:
         assert code_of(await ask(client)) == (503, "secrets_away")
-        vault.value, vault.version = "sk-two", 3
+        vault.value, vault.version = TWO, 3
         assert (await ask(client)).status == 200
-    assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+    assert upstream.last.values("authorization") == [f"Bearer {TWO}".encode()]
 
 
 async def test_a_secret_the_service_does_not_have(gateway: Gateway, vault: Vault) -> None:
@@ -188,11 +191,11 @@ async def test_a_secret_the_service_does_not_have(gateway: Gateway, vault: Vault
 
 
 async def test_a_key_that_no_header_can_carry(gateway: Gateway, vault: Vault, upstream: ScriptedUpstream) -> None:
-    vault.value = "sk-one\r\nX-Evil: yes"
+    vault.value = f"{ONE}\r\nX-Evil: yes"
     async with await RawClient.connect(gateway.url) as client:
         response = await ask(client)
     assert code_of(response) == (424, "secret_unusable")
-    assert b"sk-one" not in response.head + response.body
+    assert ONE.encode() not in response.head + response.body
     assert not upstream.requests
 
 
@@ -223,7 +226,7 @@ async def test_the_key_s_header_is_sent_once(gateway: Gateway, upstream: Scripte
     put_provider(table, upstream, "X-Token: {{ auth_secret }}", headers={"x-token": "default"})
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
-    assert upstream.last.values("x-token") == [b"sk-one"]
+    assert upstream.last.values("x-token") == [ONE.encode()]
 
 
 async def test_a_key_deleted_while_it_is_fetched_is_not_sent(
@@ -231,7 +234,7 @@ async def test_a_key_deleted_while_it_is_fetched_is_not_sent(
 ) -> None:
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200  # a warm connection: nothing is awaited after the fetch
-        vault.value, vault.version = "sk-two", 2
+        vault.value, vault.version = TWO, 2
         mark(table, 2)
         vault.on_ask = lambda: table.remove("secret/default/key", 3)
         assert code_of(await ask(client)) == (424, "secret_missing")
@@ -261,7 +264,7 @@ async def test_a_request_is_repeated_where_the_marker_must_be_asked_for(
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
         assert (await ask(client)).status == 200
-    assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert upstream.last.values("authorization") == [f"Bearer {ONE}".encode()]
     assert len(upstream.requests) == 3
 
 
@@ -276,7 +279,7 @@ async def test_a_request_is_repeated_with_the_old_key_while_the_service_is_away(
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
         assert (await ask(client)).status == 200
-    assert upstream.last.values("authorization") == [b"Bearer sk-one"]
+    assert upstream.last.values("authorization") == [f"Bearer {ONE}".encode()]
     assert len(upstream.requests) == 3
 
 
@@ -285,14 +288,14 @@ async def test_a_request_is_not_repeated_with_a_key_that_was_rotated_meanwhile(
 ) -> None:
     def rotate() -> None:
         mark(table, 2)
-        vault.value, vault.version = "sk-two", 2
+        vault.value, vault.version = TWO, 2
 
     losing(upstream, rotate)
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
         assert code_of(await ask(client)) == (502, "upstream_closed")
         assert (await ask(client)).status == 200
-    assert upstream.last.values("authorization") == [b"Bearer sk-two"]
+    assert upstream.last.values("authorization") == [f"Bearer {TWO}".encode()]
     assert len(upstream.requests) == 3
 
 
@@ -310,7 +313,7 @@ async def test_a_deleted_key_is_forgotten_though_nobody_asks_any_more(gateway: G
     async with await RawClient.connect(gateway.url) as client:
         assert (await ask(client)).status == 200
     target = table.records["provider/default/openai"].compiled
-    assert b"sk-one" in target.block[1]
+    assert ONE.encode() in target.block[1]
     table.remove("provider/default/openai", 2)
     table.remove("secret/default/key", 2)
-    await eventually(lambda: b"sk-one" not in target.block[1], 20)
+    await eventually(lambda: ONE.encode() not in target.block[1], 20)

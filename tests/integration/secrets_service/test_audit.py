@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from modelport_contracts.errors import CLIENT_ADDRESS_HEADER
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.polling import eventually_sync
 from modelport_testing.services import Services, error_of, make_workspace, result_of
 
@@ -28,9 +29,9 @@ def test_the_life_of_a_secret(services: Services, secrets: httpx.Client, workspa
     one = f"{path_of(workspace)}/key"
     gateway = services.client("secrets", "gateway")
     came_by_door = {"x-request-id": "r-1", CLIENT_ADDRESS_HEADER: "192.0.2.1"}
-    body = {"name": "key", "value": "sk-first", "description": "ours"}
+    body = {"name": "key", "value": canary(Kind.PROVIDER, "sk-first-"), "description": "ours"}
     result_of(secrets.post(path_of(workspace), json=body, headers=came_by_door), 201)
-    result_of(secrets.patch(one, json={"value": "sk-second"}))
+    result_of(secrets.patch(one, json={"value": canary(Kind.PROVIDER, "sk-second-")}))
     result_of(secrets.patch(one, json={"description": None}))
     result_of(gateway.get(f"{one}/access", headers={"x-request-id": "r-4"}))
     result_of(secrets.delete(one), 204)
@@ -78,14 +79,14 @@ def test_refused_reveals_are_told_too(services: Services, secrets: httpx.Client,
 def test_a_workspaces_end_is_told_for_each_of_its_secrets(services: Services, secrets: httpx.Client) -> None:
     workspace = make_workspace(services.client("models"))
     for name in ("one", "two"):
-        result_of(secrets.post(path_of(workspace), json={"name": name, "value": "sk-x"}), 201)
+        result_of(secrets.post(path_of(workspace), json={"name": name, "value": canary(Kind.PROVIDER, "sk-x-")}), 201)
     result_of(services.client("models").delete(f"/apis/entities/v2/workspaces/{workspace}"))
     gone = eventually_sync(lambda: trail(services, workspace, **{"filter[action]": "delete"}))
     assert {(event["name"], event["actor"]) for event in gone} == {("one", "secrets"), ("two", "secrets")}
 
 
 def test_what_failed_is_not_told(services: Services, secrets: httpx.Client, workspace: str) -> None:
-    body = {"name": "key", "value": "sk-x"}
+    body = {"name": "key", "value": canary(Kind.PROVIDER, "sk-x-")}
     result_of(secrets.post(path_of(workspace), json=body), 201)
     error_of(secrets.post(path_of(workspace), json=body), 409)
     error_of(secrets.delete(f"{path_of(workspace)}/other"), 404)

@@ -13,10 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.polling import eventually_sync
 from modelport_testing.services import Services, error_of, make_workspace, new_kek, result_of, write_keks
 from modelport_testing.transit import start_transit
 
+ONE, TWO = canary(Kind.PROVIDER, "nvapi-one-"), canary(Kind.PROVIDER, "nvapi-two-")
 PATH = "/apis/secrets/v2/workspaces/default/secrets"
 ROTATE = "/apis/secrets/v2/rotate-encryption-keys"
 BUILT_IN = "/apis/secrets/v2/workspaces/system/secrets/ngc-api-key"
@@ -62,17 +64,17 @@ def marker_revision(services: Services, secret: str = "system/ngc-api-key") -> i
 
 def test_the_built_in_secret_follows_the_environment(own_services: Services) -> None:
     assert (built_in(own_services), marker_revision(own_services)) == (None, None)
-    restart(own_services, NGC_API_KEY="nvapi-one")
+    restart(own_services, NGC_API_KEY=ONE)
     first = marker_revision(own_services)
-    assert built_in(own_services) == "nvapi-one"
+    assert built_in(own_services) == ONE
     assert first is not None
     restart(own_services)
-    assert (built_in(own_services), marker_revision(own_services)) == ("nvapi-one", first), "nothing changed"
-    restart(own_services, NGC_API_KEY=" nvapi-one\n")
-    assert (built_in(own_services), marker_revision(own_services)) == ("nvapi-one", first), "white space is none of it"
-    restart(own_services, NGC_API_KEY="nvapi-two")
+    assert (built_in(own_services), marker_revision(own_services)) == (ONE, first), "nothing changed"
+    restart(own_services, NGC_API_KEY=f" {ONE}\n")
+    assert (built_in(own_services), marker_revision(own_services)) == (ONE, first), "white space is none of it"
+    restart(own_services, NGC_API_KEY=TWO)
     second = marker_revision(own_services)
-    assert built_in(own_services) == "nvapi-two"
+    assert built_in(own_services) == TWO
     assert second is not None
     assert second > first
     for blank in (None, "", "  "):
@@ -96,8 +98,8 @@ def database(services: Services) -> sqlite3.Connection:
 
 
 def test_the_database_holds_no_value(own_services: Services) -> None:
-    result_of(ask(own_services, "POST", PATH, name="key", value="hunter2-in-clear"), 201)
-    result_of(ask(own_services, "PATCH", f"{PATH}/key", value="hunter2-again"))
+    result_of(ask(own_services, "POST", PATH, name="key", value=f"hunter2-{ONE}"), 201)
+    result_of(ask(own_services, "PATCH", f"{PATH}/key", value=f"hunter2-{TWO}"))
     own_services["secrets"].stop()
     folder = Path(
         own_services["secrets"].environment["MODELPORT_DATABASE_URL"].removeprefix("sqlite+aiosqlite:///")
@@ -215,8 +217,8 @@ def test_while_the_models_service_is_away(own_services: Services) -> None:
     result_of(ask(own_services, "POST", PATH, name="key", value="v"), 201)
     own_services["models"].stop()
     for reply in (
-        ask(own_services, "POST", PATH, name="other", value="hunter2"),
-        ask(own_services, "PATCH", f"{PATH}/key", value="hunter2"),
+        ask(own_services, "POST", PATH, name="other", value=f"hunter2-{ONE}"),
+        ask(own_services, "PATCH", f"{PATH}/key", value=f"hunter2-{ONE}"),
         ask(own_services, "GET", f"{PATH}/key"),
         ask(own_services, "GET", PATH),
         ask(own_services, "GET", PATH.replace("default", "-")),

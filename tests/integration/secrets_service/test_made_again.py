@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from modelport_kit.database.engine import Database
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.polling import eventually
 from modelport_testing.services import Services, error_of, make_workspace, result_of, start_services
 
-SECRET = {"name": "key", "value": "the former one's"}
+SECRET = {"name": "key", "value": canary(Kind.PROVIDER)}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -20,7 +20,9 @@ from modelport_secrets.keyring import Keyring
 from modelport_secrets.local_key import LocalKey
 from modelport_secrets.store import SecretStore
 from modelport_secrets.tables import SECRET
+from modelport_testing.canaries import Kind, canary
 
+VALUE, NGC = canary(Kind.PROVIDER, "hunter2-"), canary(Kind.PROVIDER, "nvapi-")
 Open = Callable[[], SecretStore]
 
 
@@ -166,9 +168,9 @@ async def test_a_former_workspaces_secrets_are_not_there(store: SecretStore) -> 
 
 async def test_the_built_in_secret(open_store: Open) -> None:
     stores = [open_store() for _ in range(3)]
-    await asyncio.gather(*(store.set_built_in("nvapi-1") for store in stores))
+    await asyncio.gather(*(store.set_built_in(NGC) for store in stores))
     revealed = await stores[0].reveal("system", "ngc-api-key")
-    assert revealed.value == "nvapi-1"
+    assert revealed.value == NGC
     await stores[0].set_built_in(None)
     with pytest.raises(NotFoundError) as caught:
         await stores[0].reveal("system", "ngc-api-key")
@@ -178,10 +180,10 @@ async def test_the_built_in_secret(open_store: Open) -> None:
 
 
 async def test_nothing_in_the_database_holds_a_value(store: SecretStore, database_url: str) -> None:
-    await store.create("team", "w1", "key", "hunter2", "a description")
+    await store.create("team", "w1", "key", VALUE, "a description")
     database = Database(database_url, "secrets")
     async with database.read() as connection:
         row = (await connection.execute(select(SECRET))).one()
     await database.close()
-    assert b"hunter2" not in b"".join(value for value in row if isinstance(value, bytes))
+    assert VALUE.encode() not in b"".join(value for value in row if isinstance(value, bytes))
     assert row.ciphertext

@@ -6,6 +6,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from modelport_contracts.errors import SERVICE_TOKEN_HEADER
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.services import KINDS, Services, build_app, error_of
 
 OPEN = {"/health/live", "/health/ready"}
@@ -68,7 +69,7 @@ def test_a_caller_gets_no_further_than_its_scopes(services: Services, kind: str)
 def test_the_front_door_cannot_reveal(services: Services) -> None:
     secrets = services.client("secrets")
     path = "/apis/secrets/v2/workspaces/default/secrets"
-    assert secrets.post(path, json={"name": "of-tokens", "value": "hunter2"}).status_code == 201
+    assert secrets.post(path, json={"name": "of-tokens", "value": canary(Kind.PROVIDER, "hunter2-")}).status_code == 201
     reply = secrets.get(f"{path}/of-tokens/access")
     error_of(reply, 403)
     assert "hunter2" not in reply.text

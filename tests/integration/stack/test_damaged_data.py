@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.stack import LocalStack
 
 SECRETS = "/apis/secrets/v2/workspaces/default/secrets"
@@ -21,7 +22,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack = LocalStack(folder / "data", folder / "console.txt")
     try:
         stack.start()
-        httpx.post(stack.base_url + SECRETS, json={"name": "kept", "value": "sk-kept"}).raise_for_status()
+        httpx.post(
+            stack.base_url + SECRETS, json={"name": "kept", "value": canary(Kind.PROVIDER, "sk-kept-")}
+        ).raise_for_status()
         assert stack.stop(signal.SIGTERM) == 0
     finally:
         stack.close()
@@ -97,7 +100,12 @@ def test_the_event_servers_files_may_be_lost(stack: LocalStack, damage: Callable
             damage(file)
     stack.start()
     assert httpx.get(f"{stack.base_url}{SECRETS}/kept").status_code == 200
-    assert httpx.post(stack.base_url + SECRETS, json={"name": "new", "value": "sk-new"}).status_code == 201
+    assert (
+        httpx.post(
+            stack.base_url + SECRETS, json={"name": "new", "value": canary(Kind.PROVIDER, "sk-new-")}
+        ).status_code
+        == 201
+    )
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/proc/self/nothing")])

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.polling import eventually_sync
 from modelport_testing.providers import Style
 from modelport_testing.stack import LocalStack, is_running
 from modelport_testing.upstreams import Upstream, start_upstream
 
-KEY = "sk-simulated-0123456789"
+KEY = canary(Kind.PROVIDER, "sk-simulated-")
 CONTROL = {
     "secrets": "/apis/secrets/v2/workspaces/default/secrets",
     "providers": "/apis/models/v2/workspaces/default/providers",

@@ -19,6 +19,7 @@ from modelport_gateway.data_plane import DataPlane, make_protocol
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValues
 from modelport_gateway.route.table import RoutingTable
 from modelport_kit.service_get import ServiceGet
+from modelport_testing.canaries import Kind, Place, canary, hunt
 
 T = TypeVar("T")
 BASE = "/apis/inference-gateway/v2/workspaces/default"
@@ -94,14 +95,14 @@ class Gateway:
         table: RoutingTable | MakeTable,
         *,
         secrets_url: str = "http://127.0.0.1:1",
-        service_token: str = "service-token",
+        service_token: str | None = None,
         timeouts: Timeouts = FAST,
         app: Any = None,
         **options: Any,
     ) -> None:
         self._table = table
         self._secrets_url = secrets_url
-        self._service_token = service_token
+        self._service_token = service_token or canary(Kind.SERVICE)
         self._timeouts = timeouts
         self._options = options
         self._app = app or echo_path
@@ -127,6 +128,7 @@ class Gateway:
         self._server.should_exit = True
         await asyncio.to_thread(self._thread.join, 20)
         assert not self._thread.is_alive(), "the gateway did not stop"
+        hunt().content(Place.ACCESS_LOG, self.url, bytes(self.access_log))
 
     async def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine on the gateway's event loop."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from modelport import Modelport, NotFoundError
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.providers import Style
 from modelport_testing.stack import LocalStack
 from modelport_testing.upstreams import Upstream, start_upstream
@@ -30,7 +31,7 @@ def simulated_providers() -> Iterator[dict[Style, Upstream]]:
     """Run a provider in each style, each with a key that nobody could guess and everybody can search for."""
     with ExitStack() as running:
         yield {
-            style: running.enter_context(start_upstream(style, key=f"sk-{style}-{secrets.token_hex(16)}"))
+            style: running.enter_context(start_upstream(style, key=canary(Kind.PROVIDER, f"sk-{style}-")))
             for style in Style
         }
 

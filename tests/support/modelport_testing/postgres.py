@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelport_testing.canaries import Kind, Place, canary, hunt
 from modelport_testing.running import (
     Container,
     NativeProcess,
@@ -26,7 +27,7 @@ POSTGRES_IMAGE = "postgres:17-alpine"
 _BINARIES = Path("/usr/lib/postgresql")
 _INNER_PORT = 5432
 _USER = "modelport"
-_PASSWORD = "modelport"
+_PASSWORD = canary(Kind.PASSWORD)
 _STARTUP_CHECK = bytes.fromhex("0000000804d2162f")
 """An SSLRequest: a server that is up answers it with one byte (PostgreSQL manual, 55.2.10)."""
 
@@ -52,7 +53,20 @@ class PostgresServer:
 
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
+        self.search(name)
         self._sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def search(self, name: str) -> None:
+        """Look for canaries in a database, in all rows of all tables.
+
+        One of more than 64 MiB was filled by the hundred thousand for a query's plan, and is left out.
+        """
+        if hunt().folder is not None:
+            rows = (
+                "SELECT database_to_xml(true, false, '') WHERE pg_database_size(current_database()) < 64 * 1024 * 1024"
+            )
+            dump = _statement(f"SET lock_timeout = '1s'; {rows}")
+            hunt().content(Place.POSTGRESQL, name, self.run(*dump, url=self.url(name)))
 
     def run(
         self,
@@ -96,6 +110,7 @@ class PostgresServer:
     def close(self) -> None:
         """End it for good."""
         self._running.stop()
+        hunt().content(Place.LOG, "PostgreSQL's log", self._running.log().encode())
         self._running.remove()
 
     def _ready(self) -> bool:

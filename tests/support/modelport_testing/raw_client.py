@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from modelport_testing.canaries import Place, hunt
+
 
 class TruncatedError(Exception):
     """The connection ended before the reply was complete; `raw` is what had come."""
@@ -98,19 +100,25 @@ class RawClient:
     async def read_response(self, method: str = "GET", timeout_s: float = 10) -> RawResponse:
         """Read one reply. Raises TruncatedError where the connection ends within it."""
         async with asyncio.timeout(timeout_s):
-            head = await self.read_head(timeout_s)
-            response = RawResponse(head, b"")
-            try:
-                if method == "HEAD" or response.status in (204, 304) or response.status < 200:
-                    return response
-                if response.value("transfer-encoding") is not None:
-                    return await self._read_chunked(head)
-                length = response.value("content-length")
-                if length is not None:
-                    return RawResponse(head, await self.reader.readexactly(int(length)))
-                return RawResponse(head, await self.reader.read())
-            except asyncio.IncompleteReadError as error:
-                raise TruncatedError(head + error.partial) from None
+            response = await self._read_response(method, timeout_s)
+        if response.status >= 400:
+            hunt().content(Place.ANSWER, "a raw connection", response.head + response.body)
+        return response
+
+    async def _read_response(self, method: str, timeout_s: float) -> RawResponse:
+        head = await self.read_head(timeout_s)
+        response = RawResponse(head, b"")
+        try:
+            if method == "HEAD" or response.status in (204, 304) or response.status < 200:
+                return response
+            if response.value("transfer-encoding") is not None:
+                return await self._read_chunked(head)
+            length = response.value("content-length")
+            if length is not None:
+                return RawResponse(head, await self.reader.readexactly(int(length)))
+            return RawResponse(head, await self.reader.read())
+        except asyncio.IncompleteReadError as error:
+            raise TruncatedError(head + error.partial) from None
 
     async def _read_chunked(self, head: bytes) -> RawResponse:
         chunks: list[bytes] = []

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self, SupportsIndex
 
+from modelport_testing.canaries import hunt
+
 _LIMIT = 2**20
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"hello":"you"}'
 
@@ -160,6 +162,8 @@ class ScriptedUpstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+        for request in self.requests:
+            hunt().recording("a scripted provider", request.head, request.body)
         for error in self.errors:
             raise error
 

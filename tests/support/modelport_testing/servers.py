@@ -3,6 +3,7 @@
 Each `start_...` returns a running server that is also a context manager: leaving it ends the server.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -11,7 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import redis
+
 from modelport_cli.stack.binaries import NATS_SERVER, VALKEY_SERVER, find_program
+from modelport_testing.canaries import Place, hunt
 from modelport_testing.running import (
     Container,
     NativeProcess,
@@ -111,6 +115,10 @@ class NatsServer(TestServer):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self.start()
 
+    def close(self) -> None:
+        super().close()
+        hunt().files(self._store.parent)
+
 
 class ValkeyServer(TestServer):
     """A Valkey without persistence that never evicts: a restart empties it, as in production."""
@@ -122,6 +130,24 @@ class ValkeyServer(TestServer):
     def url(self) -> str:
         """The address for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def close(self) -> None:
+        if self.alive:
+            search_keys(self.url)
+        super().close()
+
+
+def search_keys(url: str) -> None:
+    """Look for canaries in all that a Redis holds; in nothing where it does not answer."""
+    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=1.0) as client:
+        held = []
+        for key in client.scan_iter(count=1000):
+            held.append(key)
+            for read in (client.get, client.hgetall, lambda one: client.zrange(one, 0, -1, withscores=True)):
+                with contextlib.suppress(redis.ResponseError):
+                    held.append(repr(read(key)).encode())
+                    break
+        hunt().content(Place.VALKEY, url.rpartition("@")[2], b"\n".join(held))
 
 
 AnyServer = TypeVar("AnyServer", bound=TestServer)

@@ -23,6 +23,7 @@ from modelport_models.app import build_app as build_models
 from modelport_models.settings import ModelsSettings
 from modelport_secrets.app import build_app as build_secrets
 from modelport_secrets.settings import SecretsSettings
+from modelport_testing.canaries import Kind, Place, canary, hunt
 from modelport_testing.postgres import PostgresServer
 from modelport_testing.running import NativeProcess, free_port, says
 from modelport_testing.servers import NatsServer, TestServer, start_nats, start_together
@@ -55,7 +56,7 @@ class ServiceKeys:
 
 def new_kek() -> str:
     """Make a key-encryption key."""
-    return base64.b64encode(os.urandom(32)).decode()
+    return base64.b64encode(hunt().marker.encode() + os.urandom(16)).decode()
 
 
 def write_keks(file: Path, *keks: str) -> None:
@@ -67,7 +68,7 @@ def write_keks(file: Path, *keks: str) -> None:
 def make_keys(folder: Path) -> ServiceKeys:
     """Make key files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokens = {caller: os.urandom(32).hex() for caller in SCOPES}
+    tokens = {caller: canary(Kind.SERVICE) for caller in SCOPES}
     keys = ServiceKeys(folder, tokens)
     for caller, token in tokens.items():
         keys.token(caller).write_text(token + "\n")
@@ -159,6 +160,7 @@ def start_services(
         name: value for name, value in os.environ.items() if not name.startswith("MODELPORT_") and name != "NGC_API_KEY"
     }
     with ExitStack() as stack:
+        stack.callback(lambda: hunt().files(folder, without=("keys", "nats")))  # NATS has looked through its own
         nats = stack.enter_context(start_nats(folder / "nats"))
         on_files = _sqlite_urls(databases or folder)
         urls = on_files if postgres is None else stack.enter_context(_postgres_urls(postgres))
@@ -211,6 +213,7 @@ def make_workspace(models: httpx.Client) -> str:
 
 def error_of(reply: httpx.Response, status: int, code: str | None = None) -> str:
     """Check that a reply is an error of the one shape (docs/wire.md, 2); returns its message."""
+    hunt().content(Place.ANSWER, str(reply.url), reply.content + str(reply.headers).encode())
     assert reply.status_code == status, reply.text
     body = reply.json()
     assert set(body) == {"type", "error", "detail"}

@@ -1,5 +1,6 @@
 """A local stack of a test's own: the program behind `make up`, in a data folder of its own, on a free port."""
 
+import contextlib
 import os
 import re
 import signal
@@ -9,7 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from modelport_cli.stack.datadir import open_data_folder, write_private
+from modelport_cli.stack.keys import NATS_USERS, SCOPES
+from modelport_testing.canaries import Kind, canary, hunt
 from modelport_testing.polling import eventually_sync
+from modelport_testing.servers import search_keys
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
@@ -90,7 +95,9 @@ class LocalStack:
             )
 
     def start(self) -> None:
-        """Start the supervisor and wait until everything is ready."""
+        """Start the supervisor and wait until everything is ready. A new data folder gets keys that can be found."""
+        if not self.data_dir.exists():
+            _give_canaries(self.data_dir)
         self.launch()
 
         def ready() -> bool:
@@ -119,13 +126,38 @@ class LocalStack:
         self._process.wait()
 
     def close(self) -> None:
-        """End it whatever state it is in."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        try:
-            self.stop()
-        except subprocess.TimeoutExpired:
-            self.kill()
+        """End it whatever state it is in, and look for canaries in what is left."""
+        if self._process is not None and self._process.poll() is None:
+            self.search_keys()
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        hunt().files(self.data_dir)
+        hunt().files(self._console)
+
+    def search_keys(self) -> None:
+        """Look for canaries in its Valkey; how to log in there only the gateway knows.
+
+        Where a process's environment cannot be read (macOS) nothing is searched.
+        """
+        gateways = [pid for name, pid in self.pids.items() if name.startswith("modelport_gateway")]
+        with contextlib.suppress(OSError, KeyError):
+            for pid in gateways[:1]:
+                words = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+                search_keys(dict(word.split("=", 1) for word in words if "=" in word)["MODELPORT_REDIS_URL"])
+
+
+def _give_canaries(data_dir: Path) -> None:
+    folder = open_data_folder(data_dir)
+    try:
+        for caller in SCOPES:
+            write_private(folder.keys / f"{caller}.token", canary(Kind.SERVICE) + "\n")
+        for user in NATS_USERS:
+            write_private(folder.keys / f"nats-{user}.password", canary(Kind.PASSWORD, "mp_") + "\n")
+        write_private(folder.keys / "valkey.password", canary(Kind.PASSWORD) + "\n")
+    finally:
+        folder.close()
 
 
 @contextmanager

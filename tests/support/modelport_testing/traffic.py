@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from modelport_testing.canaries import Kind, canary
 from modelport_testing.echo_provider import EVENTS
 from modelport_testing.journeys import GATEWAY
 from modelport_testing.raw_client import RawClient, RawResponse, TruncatedError, build_json
 
 TIMEOUT_S = 30.0
+_CLIENT = f"Authorization: Bearer {canary(Kind.CLIENT)}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Traffic:
                     async with asyncio.timeout(TIMEOUT_S):
                         if client is None:
                             client = await RawClient.connect(f"http://127.0.0.1:{self.targets[target]()}")
-                        await client.send(build_json(route.path, _body(route, number, kind)))
+                        await client.send(build_json(route.path, _body(route, number, kind), _CLIENT))
                         response = await client.read_response(timeout_s=TIMEOUT_S)
                     _check(route, number, kind, response)
                 except (TruncatedError, OSError, AssertionError) as error:

@@ -21,6 +21,8 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from modelport_testing.canaries import Kind, canary
+
 _NONCE = 12
 
 
@@ -77,7 +79,7 @@ class TransitServer:
     def __init__(self, mount: str = "transit", namespace: str | None = None) -> None:
         self.mount = mount
         self.namespace = namespace
-        self.token = f"hvs.{os.urandom(12).hex()}"
+        self.token = canary(Kind.SERVICE, "hvs.")
         self.keys = {"modelport": TransitKey()}
         self.may = {"keys", "encrypt", "decrypt", "rewrap"}
         """What the token's policy allows."""

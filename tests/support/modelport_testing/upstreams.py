@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import httptools
 
+from modelport_testing.canaries import hunt
 from modelport_testing.providers import MODELS, RecordedRequest, Reply, Style, answer, refusal
 from modelport_testing.running import free_port
 
@@ -58,8 +59,8 @@ class Upstream:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.style = style
-        self.key = key
-        """The API key it accepts; None accepts any. May be changed at any time, as a provider's user may."""
+        self._key = key
+        self._keys = set() if key is None else {key}
         self.models: Sequence[str] = MODELS[style]
         """The ids it lists and serves. May be changed at any time."""
         self.faults = Faults()
@@ -71,6 +72,28 @@ class Upstream:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    @property
+    def key(self) -> str | None:
+        """The API key it accepts; None accepts any. May be changed at any time, as a provider's user may."""
+        return self._key
+
+    @key.setter
+    def key(self, key: str | None) -> None:
+        self._key = key
+        if key is not None:
+            self._keys.add(key)
+
+    def may_get(self, key: str) -> None:
+        """Say that a test gives the platform a wrong key for this provider, who will be sent it."""
+        self._keys.add(key)
+
+    def search(self) -> None:
+        """Look for canaries in what it was sent; its own keys may be there, in headers."""
+        for request in self.requests:
+            lines = (b"%b: %b" % pair for pair in request.headers)
+            head = b"\r\n".join([b"%b %b" % (request.method.encode(), request.target), *lines])
+            hunt().recording(self.url, head, request.body, self._keys or None)
 
     @property
     def url(self) -> str:
@@ -251,6 +274,7 @@ def start_upstream(
     finally:
         upstream._loop.call_soon_threadsafe(stop.set)
         thread.join()
+        upstream.search()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from modelport_contracts.records import ProviderRecord, SecretRecord
-from modelport_gateway.account.access_log import AccessLog, Record, safe
+from modelport_gateway.account.access_log import AccessLog, Record, safe_path
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.admit.admission import admit, has_passed
 from modelport_gateway.errors import LoopError, SecretsAwayError, UnavailableError
@@ -14,6 +14,7 @@ from modelport_gateway.parse.head import parse_request_head
 from modelport_gateway.prepare.secrets import SecretsClient, SecretValue, SecretValues
 from modelport_gateway.prepare.target import Target
 from modelport_gateway.relay.cors import is_allowed
+from modelport_kit.redaction import redact_text
 from modelport_kit.service_get import ServiceGet
 from modelport_testing.gateway_harness import MemoryTable
 from modelport_testing.scripted_upstream import Answering, RawRequest, ScriptedUpstream
@@ -32,9 +33,24 @@ def test_a_loop_is_a_member_of_cdn_loop() -> None:
     assert caught.value.error_code == "not_serving"
 
 
-@pytest.mark.parametrize("text", [b"plain/path-1", b'quote"', b"back\\slash", b"\x00\x1f\n", b"caf\xe9", b""])
-def test_log_values_are_safe_in_json(text: bytes) -> None:
-    assert json.loads(b'"' + safe(text) + b'"') == text.decode("latin-1")
+@pytest.mark.parametrize("text", [b"/plain/path-1", b'/quote"', b"/back\\slash", b"/\x00\x1f\n", b"/caf\xe9", b"/%20%"])
+def test_logged_paths_are_safe_in_json(text: bytes) -> None:
+    assert json.loads(b'"' + safe_path(text) + b'"') == text.decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (b"/v1/x?key=k", b"/v1/x"),
+        (b"/v1%2Fx%3Fkey%3Dk", b"/v1%2Fx"),
+        (b"/v1%2Fx%3fkey%3Dk?more", b"/v1%2Fx"),
+        (b"http://user:password@host/x", b"-"),
+        (b"*", b"-"),
+        (b"", b"-"),
+    ],
+)
+def test_logged_paths_have_no_query_and_no_password(target: bytes, shown: bytes) -> None:
+    assert safe_path(target) == shown
 
 
 def test_the_access_log_writes_in_batches_and_survives_its_sink() -> None:
@@ -192,6 +208,16 @@ async def test_a_deleted_secret_s_value_is_forgotten_by_all_who_hold_it(hides: b
         mark(table, 1)
         await secrets.get("ws", "key")
     assert len(service.requests) == 2
+
+
+def test_logs_know_a_value_for_as_long_as_it_is_there() -> None:
+    value = SecretValue("no-shape-of-its-own-1", 1)
+    other = SecretValue("no-shape-of-its-own-1", 1)
+    assert redact_text("it said no-shape-of-its-own-1") == "it said [redacted]"
+    del value
+    assert redact_text("it said no-shape-of-its-own-1") == "it said [redacted]"
+    del other
+    assert redact_text("it said no-shape-of-its-own-1") == "it said no-shape-of-its-own-1"
 
 
 async def test_many_waiters_make_one_fetch() -> None:

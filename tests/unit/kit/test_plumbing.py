@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from modelport_contracts.egress import EgressAllow
 from modelport_contracts.records import Change, Envelope
@@ -18,6 +19,7 @@ from modelport_kit.database.write import OutboxRow
 from modelport_kit.health import Readiness
 from modelport_kit.http import request_id_from
 from modelport_kit.lifecycle import restart_delay_s
+from modelport_kit.redaction import redact_text
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_kit.settings import ServiceSettings, SettingsError, load, read_secret_file
 from modelport_models.settings import ModelsSettings
@@ -129,6 +131,17 @@ def test_nothing_but_public_addresses_is_called_unless_a_setting_says_so(
         load(settings)
 
 
+def test_logs_know_what_settings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Settings(ServiceSettings):
+        nats_url: str
+        some_key: SecretStr
+
+    monkeypatch.setenv("MODELPORT_NATS_URL", "nats://user:password-of-nats@here:1")
+    monkeypatch.setenv("MODELPORT_SOME_KEY", "key-of-the-settings")
+    load(Settings)
+    assert redact_text("password-of-nats and key-of-the-settings") == "[redacted] and [redacted]"
+
+
 def test_inherited_sockets_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("MODELPORT_LISTEN_FDS", f" {server.fileno()} ")
@@ -149,6 +162,9 @@ def test_secret_files(tmp_path: Path) -> None:
             read_secret_file(file, "MODELPORT_X_FILE")
     file.write_text("hunter2\n")
     assert read_secret_file(file, "MODELPORT_X_FILE") == "hunter2"
+    file.write_text("a-token-in-a-file\n")
+    read_secret_file(file, "MODELPORT_X_FILE")
+    assert redact_text("not a-token-in-a-file") == "not [redacted]", "logs know it from now on"
     with pytest.raises(SettingsError, match="MODELPORT_X_FILE: cannot read"):
         read_secret_file(tmp_path / "missing", "MODELPORT_X_FILE")
     with pytest.raises(SettingsError, match="MODELPORT_X_FILE is not set"):

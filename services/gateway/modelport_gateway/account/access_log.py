@@ -5,11 +5,13 @@ Queries are left out: a key may stand in one. Credentials and bodies never get h
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _log = logging.getLogger(__name__)
 _MAX_PENDING: Final = 100_000
+_QUERY: Final = re.compile(rb"\?|%3f", re.IGNORECASE)
 _PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 
 
@@ -19,7 +21,7 @@ class Record(NamedTuple):
     request_id: bytes
     method: bytes
     path: bytes
-    """The route's path and the tail, without the query, as `safe` gives it."""
+    """The route's path and the tail, as `safe_path` gives it."""
     status: int
     code: str
     """The error's code, or empty."""
@@ -74,8 +76,15 @@ class AccessLog:
             self.lost += len(pending)
 
 
-def safe(text: bytes) -> bytes:
-    """Escape bytes for a JSON string; the usual ones need nothing."""
+def safe_path(text: bytes) -> bytes:
+    """Return a path for a JSON string, without a query, be its mark encoded too; the usual ones need nothing.
+
+    What begins with no slash is an address, in which there may be a password: a dash stands for it.
+    """
+    if not text.startswith(b"/"):
+        return b"-"
+    if b"?" in text or b"%" in text:
+        text = _QUERY.split(text, maxsplit=1)[0]
     if not text.translate(None, _PLAIN):
         return text
     return json.dumps(text.decode("latin-1"))[1:-1].encode()

@@ -17,6 +17,7 @@ from modelport_contracts.errors import REVISION_HEADER
 from modelport_contracts.records import SecretRecord, record_key
 from modelport_gateway.errors import GatewayError, SecretMissingError, SecretsAwayError, SecretUnreadableError
 from modelport_gateway.route.table import Entry, RoutingTable
+from modelport_kit.redaction import held as held_values
 from modelport_kit.service_get import NoAnswerError, Reply, ServiceGet
 from modelport_routing.errors import TableAwayError
 
@@ -32,12 +33,15 @@ SWEEP_EVERY_S: Final = 5.0
 _NO_VALUE: Final = "answered with something else than a value"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SecretValue:
-    """A value and the version it belongs to. Its repr shows the version only."""
+    """A value and the version it belongs to. Its repr shows the version only; no log shows the value."""
 
     value: str
     version: int
+
+    def __post_init__(self) -> None:
+        held_values.hold(self, self.value)
 
     def __repr__(self) -> str:
         return f"SecretValue(version={self.version})"

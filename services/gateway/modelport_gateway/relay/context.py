@@ -6,14 +6,13 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from modelport_contracts.errors import REQUEST_ID_PATTERN
-from modelport_gateway.account.access_log import AccessLog, Record, safe
+from modelport_gateway.account.access_log import AccessLog, Record, safe_path
 from modelport_gateway.account.clock import Clock
 from modelport_gateway.account.metrics import NO_PROVIDER, DataPlaneMetrics
 from modelport_gateway.admit.admission import Limits
 from modelport_gateway.admit.timeouts import Timeouts
 from modelport_gateway.errors import GatewayError
 from modelport_gateway.parse.head import RequestHead
-from modelport_gateway.parse.path import split_target
 from modelport_gateway.relay.cors import reply_lines
 from modelport_gateway.relay.replies import error_reply
 from modelport_gateway.send.cork import Cork
@@ -83,7 +82,7 @@ class Context:
         """
         request_id = self.request_id(head.request_id if head is not None else None)
         method = head.method if head is not None else b"-"
-        path = safe(split_target(head.target)[0]) if head is not None else b"-"
+        path = safe_path(head.target) if head is not None else b"-"
         self.access_log.add(
             self.clock.stamp, Record(request_id, method, path, error.status, error.error_code, "", 0, 0, 0.0)
         )

@@ -14,6 +14,7 @@ from modelport_kit.errors import AlreadyExistsError, ApiError, AwayError, NotFou
 from modelport_kit.http import page_reply, page_request, require, set_revision
 from modelport_kit.lean_route import LeanRoute
 from modelport_kit.lists import PageRequest
+from modelport_kit.redaction import held
 from modelport_kit.service_tokens import TrustedCallers
 from modelport_secrets import domain
 from modelport_secrets.domain import SOURCE, check_writable
@@ -48,6 +49,7 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
 
     @router.post("", status_code=201, summary="Store a secret")
     async def create_secret(workspace: str, body: SecretCreate, response: Response, parts: WithParts) -> Secret:
+        held.hold(body, body.value.get_secret_value())
         check_writable(workspace, body.name)
         workspace_id = await parts.workspaces.id_of(workspace)
         given = (workspace, workspace_id, body.name, body.value.get_secret_value(), body.description)
@@ -82,6 +84,8 @@ def secrets_router(trusted: TrustedCallers) -> APIRouter:
     async def update_secret(
         workspace: str, name: str, body: SecretUpdate, response: Response, parts: WithParts
     ) -> Secret:
+        if body.value is not None:
+            held.hold(body, body.value.get_secret_value())
         check_writable(workspace, name)
         workspace_id = await parts.workspaces.id_of(workspace)
         secret, revision = await parts.store.update(
