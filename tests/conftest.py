@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,17 @@ import pytest
 from modelport_testing.canaries import hunt
 from modelport_testing.postgres import PostgresServer, start_postgres
 from modelport_testing.servers import NatsServer, ValkeyServer, start_nats, start_valkey
+from modelport_testing.shared import Shared
 from modelport_testing.stack import LocalStack, local_stack
 
 # A shell that starts `make test` in the background has it ignore Ctrl-C, and all that it starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["modelport_testing.canary_plugin"]
+
+_SHARED = Shared()
+_SESSION = ExitStack()
+"""What the session's tests share, ended after what folders shared, which stands on it."""
 
 
 @pytest.fixture
@@ -33,10 +39,9 @@ def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres() -> PostgresServer:
     """The session's PostgreSQL."""
-    with start_postgres() as server:
-        yield server
+    return _SESSION.enter_context(start_postgres())
 
 
 @pytest.fixture
@@ -67,9 +72,34 @@ def database_url(
 
 
 @pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def shared() -> Shared:
+    """What the tests of a folder share."""
+    return _SHARED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End what a folder's tests have shared after the last of them; pytest has ended the modules' own by now."""
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        _SHARED.end()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """End the rest when all fixtures have ended."""
+    _SHARED.end()
+    _SESSION.close()
+
+
+@pytest.fixture(scope="module")
+def shared_stack(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> LocalStack:
     """The whole platform with two gateways, shared by tests that use workspaces of their own and break nothing."""
-    with local_stack(tmp_path_factory.mktemp("stack"), gateways=2) as stack:
+    return shared.get("stack", lambda: _stack_with_rights(tmp_path_factory.mktemp("stack")))
+
+
+@contextmanager
+def _stack_with_rights(folder: Path) -> Iterator[LocalStack]:
+    with local_stack(folder, gateways=2) as stack:
         yield stack
         # Rights on NATS or Valkey that are too narrow would else show as delays and repairs only.
         lines = [line for part in stack.pids for line in stack.log(part).splitlines()]

@@ -1,6 +1,6 @@
 """The stores on a database of their own, and the running services."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from modelport_kit.database.migrate import prepare
 from modelport_models.app import MIGRATIONS
 from modelport_models.store import Stores
 from modelport_testing.services import Services, make_workspace, start_services
+from modelport_testing.shared import Shared
 
 
 def _now() -> datetime:
@@ -51,12 +52,11 @@ def stores(open_stores: Callable[[], tuple[Stores, Database]]) -> Stores:
     return open_stores()[0]
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def services(request: pytest.FixtureRequest, shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Services:
     """Both services, shared by tests that use workspaces of their own."""
     postgres = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    with start_services(tmp_path_factory.mktemp("services"), postgres) as services:
-        yield services
+    return shared.get(request.param, lambda: start_services(tmp_path_factory.mktemp("services"), postgres))
 
 
 @pytest.fixture

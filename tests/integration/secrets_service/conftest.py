@@ -7,14 +7,14 @@ import httpx
 import pytest
 
 from modelport_testing.services import Services, make_workspace, start_services
+from modelport_testing.shared import Shared
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def services(request: pytest.FixtureRequest, shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Services:
     """Both services, shared by tests that use workspaces of their own."""
     postgres = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    with start_services(tmp_path_factory.mktemp("services"), postgres) as services:
-        yield services
+    return shared.get(request.param, lambda: start_services(tmp_path_factory.mktemp("services"), postgres))
 
 
 @pytest.fixture

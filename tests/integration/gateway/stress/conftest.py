@@ -1,13 +1,11 @@
 """One gateway, a process of its own, on a real platform."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from modelport_testing.gateways import Fleet, start_fleet
+from modelport_testing.shared import Shared
 
 
-@pytest.fixture(scope="package")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with start_fleet(tmp_path_factory.mktemp("fleet")) as running:
-        yield running
+@pytest.fixture(scope="module")
+def fleet(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    return shared.get("fleet", lambda: start_fleet(tmp_path_factory.mktemp("fleet")))
