@@ -75,6 +75,7 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+            event.listen(self.engine.sync_engine, "invalidate", _leave_sqlite)
             self._single = _SqliteFile(self.url)
         else:
             # they are transactions by themselves: half the round trips, beginning and rolling back is left out
@@ -263,6 +264,16 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 def _do_not_wait_for_the_disk(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _leave_sqlite(connection: Any, _entry: ConnectionPoolEntry, _error: BaseException | None) -> None:
+    """Give up the transaction of a connection that is thrown away, as one is whose statement was cancelled.
+
+    Closed with a cursor still about, which the cancellation's traceback keeps until it is collected, SQLite would hold
+    the file's lock for all that time.
+    """
+    with contextlib.suppress(Exception):
+        connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:
