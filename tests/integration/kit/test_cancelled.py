@@ -20,7 +20,7 @@ async def test_whoever_writes_next_does_not_wait(database: Database) -> None:
             await write.execute(select(REVISION.c.incarnation))
 
     await look()
-    kept = []
+    kept: list[BaseException | None] = []
     for attempt in range(ATTEMPTS):
         looking = asyncio.create_task(look())
         await asyncio.sleep(attempt * STEP_S)
